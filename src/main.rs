@@ -1,0 +1,3 @@
+//! The program `tidemill`: parse, run, exit code.
+
+fn main() {}

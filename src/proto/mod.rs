@@ -1,0 +1,5 @@
+//! Wire formats and the handlers that speak them: slices in, slices out, and never a socket.
+
+pub mod frame;
+#[cfg(feature = "http")]
+pub mod http1;

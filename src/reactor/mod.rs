@@ -1,0 +1,3 @@
+//! The reactor: one poll, one slab of connection state machines, handlers that never see readiness.
+
+pub mod class;

@@ -1,0 +1,3 @@
+//! What the daemon offers: files, fixed answers, the classic byte services.
+
+pub mod files;
