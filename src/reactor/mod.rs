@@ -1,3 +1,7 @@
 //! The reactor: one poll, one slab of connection state machines, handlers that never see readiness.
 
 pub mod class;
+pub mod endpoint;
+pub mod id;
+pub mod sys;
+pub mod time;

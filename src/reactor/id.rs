@@ -1,0 +1,94 @@
+//! Names for connections, listeners and tasks, and their packing into poll tokens.
+
+use std::fmt;
+
+/// A connection of one reactor: a slot in its slab and a serial that no other connection of this reactor had.
+///
+/// An id outlives its connection harmlessly: verbs on a stale id do nothing and say so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+impl ConnId {
+    /// Slot and serial in one number, for logs and tokens.
+    pub const fn as_u64(self) -> u64 {
+        (self.serial as u64) << 32 | self.slot as u64
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.serial)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A listener of one reactor. As with [`ConnId`], a stale one is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ListenerId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+/// Work that was posted to a handler.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct TaskId(pub(crate) u64);
+
+/// What a kernel event is about. Serials of connections are even, those of listeners odd, so one token space
+/// holds both and an event for a freed slot of either kind names nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Token {
+    /// A connection.
+    Conn(ConnId),
+    /// A listener.
+    Listener(ListenerId),
+    /// A wake-up from a [`Handle`](super::Handle).
+    Wake,
+}
+
+impl Token {
+    /// The token as the poll carries it.
+    pub const fn pack(self) -> u64 {
+        match self {
+            Self::Conn(id) => id.as_u64(),
+            Self::Listener(id) => (id.serial as u64) << 32 | id.slot as u64,
+            Self::Wake => u64::MAX,
+        }
+    }
+
+    /// The inverse of [`Token::pack`].
+    pub const fn unpack(raw: u64) -> Self {
+        let (slot, serial) = (raw as u32, (raw >> 32) as u32);
+        if raw == u64::MAX {
+            Self::Wake
+        } else if serial % 2 == 0 {
+            Self::Conn(ConnId { slot, serial })
+        } else {
+            Self::Listener(ListenerId { slot, serial })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_packing() {
+        for token in [
+            Token::Wake,
+            Token::Conn(ConnId { slot: 7, serial: 4 }),
+            Token::Conn(ConnId { slot: u32::MAX, serial: u32::MAX - 1 }),
+            Token::Listener(ListenerId { slot: 0, serial: 1 }),
+        ] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}

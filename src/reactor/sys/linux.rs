@@ -1,0 +1,498 @@
+//! The real kernel: Linux's sockets on a `mio::Poll`. The only file with `unsafe`, each with its reason.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use rustix::fs::FileType;
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::options::before_bind;
+use super::{Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use crate::reactor::endpoint::{Address, Endpoint};
+use crate::reactor::id::Token;
+use crate::reactor::time::Time;
+
+/// How many events one poll takes: enough that a busy turn shares one `epoll_wait` among all its connections.
+const EVENTS: usize = 1024;
+
+/// Linux through mio, socket2 and rustix.
+pub struct MioSys {
+    poll: Poll,
+    events: Events,
+    waker: Arc<mio::Waker>,
+    began: Instant,
+    spare: Option<OwnedFd>,
+}
+
+/// A socket of [`MioSys`].
+#[derive(Debug)]
+pub struct MioSocket {
+    fd: OwnedFd,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Tcp,
+    Unix,
+    /// An adopted socket: duplicates of its descriptor may exist, so closing alone would not deregister it.
+    AdoptedSocket,
+    /// An adopted pipe or terminal: `read` and `write`, no socket calls.
+    AdoptedPipe,
+}
+
+/// A listening socket of [`MioSys`].
+#[derive(Debug)]
+pub struct MioListener {
+    socket: Socket,
+    domain: Domain,
+    /// The socket's file with its device and inode: it is unlinked only while it is still this one.
+    file: Option<(PathBuf, u64, u64)>,
+}
+
+impl fmt::Debug for MioSys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MioSys").field("poll", &self.poll.as_raw_fd()).finish_non_exhaustive()
+    }
+}
+
+impl MioSys {
+    /// A new poll and its clock.
+    ///
+    /// # Errors
+    /// Those of `epoll_create1(2)` and `eventfd(2)`.
+    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(Token::Wake.pack() as usize))?);
+        Ok(Self { poll, events: Events::with_capacity(EVENTS), waker, began: Instant::now(), spare: None })
+    }
+
+    fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.pack() as usize), interest)
+    }
+
+    fn keep_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = rustix::io::fcntl_dupfd_cloexec(self.poll_fd(), 0).ok();
+        }
+    }
+
+    fn poll_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor belongs to `self.poll` and stays open as long as the borrow of `self`.
+        #[allow(unsafe_code)]
+        unsafe {
+            BorrowedFd::borrow_raw(self.poll.as_raw_fd())
+        }
+    }
+
+    fn bind(socket: &Socket, at: &Address) -> io::Result<Option<(PathBuf, u64, u64)>> {
+        match at {
+            Address::Tcp(addr) => socket.bind(&(*addr).into()).map(|()| None),
+            Address::Abstract(name) => socket.bind(&abstract_addr(name)?).map(|()| None),
+            Address::Unix(path) => {
+                let addr = SockAddr::unix(path)?;
+                match socket.bind(&addr) {
+                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_stale(path, &addr)? => {
+                        rustix::fs::unlink(path)?;
+                        socket.bind(&addr)?;
+                    }
+                    other => other?,
+                }
+                let s = rustix::fs::lstat(path)?;
+                Ok(Some((path.clone(), s.st_dev, s.st_ino)))
+            }
+            Address::TcpName(..) | Address::Fd(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn listen_at(
+        &mut self,
+        at: &Endpoint,
+        token: Token,
+        parts: SetupParts,
+    ) -> Result<Listening<MioListener>, SetupError> {
+        let mut steps = Steps { parts, last: self.now() };
+        let step = |step| move |source: io::Error| SetupError { step, source };
+        if let Address::Fd(fd) = at.address {
+            let socket = inherited_listener(fd).map_err(step("socket"))?;
+            steps.parts.socket = steps.lap(self);
+            return self.finish_listen(socket, None, at, token, steps);
+        }
+        let (domain, protocol) = domain_of(&at.address);
+        let socket = new_socket(domain, protocol).map_err(step("socket"))?;
+        steps.parts.socket = steps.lap(self);
+        before_bind(&socket, domain, &at.options, true).map_err(step("options"))?;
+        steps.parts.options = steps.lap(self);
+        let file = Self::bind(&socket, &at.address).map_err(step("bind"))?;
+        let listener = MioListener { socket, domain, file };
+        if let (Some((path, ..)), Some(mode)) = (&listener.file, at.options.mode) {
+            rustix::fs::chmod(path, rustix::fs::Mode::from_bits_truncate(mode))
+                .map_err(|e| step("bind")(e.into()))?;
+        }
+        steps.parts.bind = steps.lap(self);
+        let backlog = i32::try_from(at.options.backlog).unwrap_or(i32::MAX);
+        listener.socket.listen(backlog).map_err(step("listen"))?;
+        steps.parts.listen = steps.lap(self);
+        self.register_listener(listener, at, token, steps)
+    }
+
+    fn finish_listen(
+        &mut self,
+        socket: Socket,
+        file: Option<(PathBuf, u64, u64)>,
+        at: &Endpoint,
+        token: Token,
+        steps: Steps,
+    ) -> Result<Listening<MioListener>, SetupError> {
+        let domain = socket.domain().map_err(|source| SetupError { step: "socket", source })?;
+        self.register_listener(MioListener { socket, domain, file }, at, token, steps)
+    }
+
+    fn register_listener(
+        &mut self,
+        listener: MioListener,
+        at: &Endpoint,
+        token: Token,
+        mut steps: Steps,
+    ) -> Result<Listening<MioListener>, SetupError> {
+        self.keep_spare();
+        self.add(listener.socket.as_raw_fd(), token, Interest::READABLE)
+            .map_err(|source| SetupError { step: "register", source })?;
+        let bound = listener.socket.local_addr().ok().and_then(|a| a.as_socket());
+        let address = match (&at.address, bound) {
+            (Address::Tcp(_) | Address::Fd(_), Some(bound)) => Address::Tcp(bound),
+            (other, _) => other.clone(),
+        };
+        steps.parts.register = steps.lap(self);
+        let at = Endpoint { address, options: at.options.clone() };
+        Ok(Listening { listener, at, parts: steps.parts })
+    }
+}
+
+/// Consecutive stamps while a listener is made, so that its parts sum to the total.
+struct Steps {
+    parts: SetupParts,
+    last: Time,
+}
+
+impl Steps {
+    fn lap(&mut self, sys: &mut MioSys) -> u64 {
+        let now = sys.now();
+        let ns = now.since(self.last);
+        self.last = now;
+        ns
+    }
+}
+
+impl AsRawFd for MioSys {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl AsFd for MioSys {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll_fd()
+    }
+}
+
+impl AsFd for MioSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsFd for MioListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for MioListener {
+    fn drop(&mut self) {
+        if let Some((path, dev, ino)) = self.file.take() {
+            if rustix::fs::lstat(&path).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino)) {
+                let _ = rustix::fs::unlink(&path);
+            }
+        }
+    }
+}
+
+impl Sys for MioSys {
+    type Socket = MioSocket;
+    type Listener = MioListener;
+
+    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
+    fn now(&mut self) -> Time {
+        Time::ZERO + Instant::now().duration_since(self.began)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
+    fn unix_time(&mut self) -> u64 {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    }
+
+    fn poll(&mut self, max_wait: Option<Duration>, mark: &mut dyn FnMut(Token, Ready)) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, max_wait) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other?,
+        }
+        for event in &self.events {
+            let ready = Ready::when(event.is_readable(), Ready::READABLE)
+                .or(Ready::when(event.is_writable(), Ready::WRITABLE))
+                .or(Ready::when(event.is_read_closed(), Ready::READ_CLOSED))
+                .or(Ready::when(event.is_write_closed(), Ready::WRITE_CLOSED))
+                .or(Ready::when(event.is_error(), Ready::ERROR))
+                .or(Ready::when(event.is_priority(), Ready::PRIORITY));
+            mark(Token::unpack(event.token().0 as u64), ready);
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        let waker = Arc::clone(&self.waker);
+        Waker::new(move || {
+            // An eventfd write fails only when its counter is full, and then a wake-up is pending anyway.
+            let _ = waker.wake();
+        })
+    }
+
+    fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<MioListener>, SetupError> {
+        let start = self.now();
+        let places = at.resolve().map_err(|source| SetupError { step: "resolve", source })?;
+        let parts = SetupParts { resolve: self.now().since(start), ..SetupParts::default() };
+        let mut failed = None;
+        for place in &places {
+            match self.listen_at(place, token, parts) {
+                Ok(listening) => return Ok(listening),
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+        Err(failed.unwrap_or(SetupError { step: "resolve", source: io::ErrorKind::NotFound.into() }))
+    }
+
+    fn accept(&mut self, listener: &MioListener) -> io::Result<(MioSocket, Peer)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        if listener.domain == Domain::UNIX {
+            let fd = rustix::net::accept_with(&listener.socket, flags)?;
+            return Ok((MioSocket { fd, kind: Kind::Unix }, Peer::Unix));
+        }
+        let (fd, from) = rustix::net::acceptfrom_with(&listener.socket, flags)?;
+        let peer = from.and_then(to_std).map_or(Peer::Unknown, Peer::Tcp);
+        Ok((MioSocket { fd, kind: Kind::Tcp }, peer))
+    }
+
+    fn shed(&mut self, listener: &MioListener) -> bool {
+        drop(self.spare.take());
+        let shed = rustix::net::accept_with(&listener.socket, SocketFlags::CLOEXEC).is_ok();
+        self.keep_spare();
+        shed
+    }
+
+    fn close_listener(&mut self, listener: MioListener) {
+        // An inherited descriptor has duplicates in other processes, so closing it would not deregister it.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&listener.socket.as_raw_fd()));
+        drop(listener);
+    }
+
+    fn connect(&mut self, to: &Endpoint) -> io::Result<(MioSocket, bool)> {
+        let (domain, protocol) = domain_of(&to.address);
+        let address = match &to.address {
+            Address::Tcp(at) => SockAddr::from(*at),
+            Address::Unix(path) => SockAddr::unix(path)?,
+            Address::Abstract(name) => abstract_addr(name)?,
+            Address::TcpName(..) | Address::Fd(_) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let socket = new_socket(domain, protocol)?;
+        before_bind(&socket, domain, &to.options, false)?;
+        let stands = match socket.connect(&address) {
+            Ok(()) => true,
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => false,
+            // An interrupted connect goes on by itself.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => false,
+            Err(e) => return Err(e),
+        };
+        let kind = if domain == Domain::UNIX { Kind::Unix } else { Kind::Tcp };
+        Ok((MioSocket { fd: socket.into(), kind }, stands))
+    }
+
+    fn adopt(&mut self, fd: OwnedFd) -> io::Result<(MioSocket, Peer)> {
+        let kind = match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+            FileType::Socket => Kind::AdoptedSocket,
+            FileType::RegularFile | FileType::Directory => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file cannot be polled"));
+            }
+            _ => Kind::AdoptedPipe,
+        };
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let peer = match rustix::net::getpeername(&fd) {
+            Ok(Some(at)) => to_std(at).map_or(Peer::Unix, Peer::Tcp),
+            Ok(None) | Err(_) => Peer::Unknown,
+        };
+        Ok((MioSocket { fd, kind }, peer))
+    }
+
+    fn register(&mut self, socket: &MioSocket, token: Token) -> io::Result<()> {
+        self.add(
+            socket.fd.as_raw_fd(),
+            token,
+            Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY),
+        )
+    }
+
+    fn connected(&mut self, socket: &MioSocket) -> io::Result<bool> {
+        if let Some(e) = self.take_error(socket) {
+            return Err(e);
+        }
+        match rustix::net::getpeername(&socket.fd) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOTCONN) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn take_error(&mut self, socket: &MioSocket) -> Option<io::Error> {
+        match rustix::net::sockopt::socket_error(&socket.fd) {
+            Ok(Err(e)) => Some(e.into()),
+            Ok(Ok(())) | Err(_) => None,
+        }
+    }
+
+    fn read(&mut self, socket: &MioSocket, into: &mut [u8]) -> io::Result<usize> {
+        match socket.kind {
+            Kind::AdoptedPipe => Ok(rustix::io::read(&socket.fd, into)?),
+            Kind::Tcp | Kind::Unix | Kind::AdoptedSocket => {
+                let (copied, _) = rustix::net::recv(&socket.fd, into, RecvFlags::empty())?;
+                Ok(copied)
+            }
+        }
+    }
+
+    fn write(&mut self, socket: &MioSocket, from: &[u8], more: bool) -> io::Result<usize> {
+        if socket.kind == Kind::AdoptedPipe {
+            return Ok(rustix::io::write(&socket.fd, from)?);
+        }
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        Ok(rustix::net::send(&socket.fd, from, flags)?)
+    }
+
+    fn send_file(&mut self, socket: &MioSocket, file: &File, offset: u64, max: usize) -> io::Result<usize> {
+        let mut offset = offset;
+        Ok(rustix::fs::sendfile(&socket.fd, file, Some(&mut offset), max)?)
+    }
+
+    fn shutdown_write(&mut self, socket: &MioSocket) -> io::Result<()> {
+        if socket.kind == Kind::AdoptedPipe {
+            return Ok(());
+        }
+        Ok(rustix::net::shutdown(&socket.fd, rustix::net::Shutdown::Write)?)
+    }
+
+    fn unacknowledged(&mut self, socket: &MioSocket) -> Option<u64> {
+        const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+        // SAFETY: on a socket, SIOCOUTQ writes one int, the bytes not yet acknowledged (tcp(7), unix(7)).
+        #[allow(unsafe_code)]
+        let bytes = unsafe {
+            rustix::ioctl::ioctl(&socket.fd, rustix::ioctl::Getter::<SIOCOUTQ, core::ffi::c_int>::new())
+        };
+        bytes.ok().and_then(|n| u64::try_from(n).ok())
+    }
+
+    fn short_read_drains(socket: &MioSocket) -> bool {
+        socket.kind == Kind::Tcp
+    }
+
+    fn close(&mut self, socket: MioSocket, abort: bool) {
+        if matches!(socket.kind, Kind::AdoptedSocket | Kind::AdoptedPipe) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&socket.fd.as_raw_fd()));
+        }
+        if abort && socket.kind != Kind::AdoptedPipe {
+            let _ = rustix::net::sockopt::set_socket_linger(&socket.fd, Some(Duration::ZERO));
+        }
+        drop(socket);
+    }
+
+    fn descriptor_limit(&self) -> Option<u64> {
+        getrlimit(Resource::Nofile).current
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one, and says what it is then. For programs: a library
+/// should leave its process as it found it.
+pub fn raise_fd_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok()
+    {
+        return limit.maximum;
+    }
+    limit.current
+}
+
+fn domain_of(at: &Address) -> (Domain, Option<Protocol>) {
+    match at {
+        Address::Tcp(SocketAddr::V4(_)) => (Domain::IPV4, Some(Protocol::TCP)),
+        Address::Tcp(SocketAddr::V6(_)) => (Domain::IPV6, Some(Protocol::TCP)),
+        Address::TcpName(..) | Address::Unix(_) | Address::Abstract(_) | Address::Fd(_) => {
+            (Domain::UNIX, None)
+        }
+    }
+}
+
+fn new_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
+    // Close-on-exec and non-blocking from birth: no window in which a fork could inherit it.
+    Socket::new(domain, Type::STREAM.nonblocking().cloexec(), protocol)
+}
+
+fn abstract_addr(name: &[u8]) -> io::Result<SockAddr> {
+    let mut path = vec![0];
+    path.extend_from_slice(name);
+    SockAddr::unix(std::ffi::OsStr::from_bytes(&path))
+}
+
+/// Whether the path is a Unix socket that nobody listens on any more.
+fn is_stale(path: &std::path::Path, addr: &SockAddr) -> io::Result<bool> {
+    let found = rustix::fs::lstat(path)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+        return Ok(false);
+    }
+    let probe = new_socket(Domain::UNIX, None)?;
+    Ok(probe.connect(addr).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
+}
+
+/// A listening socket that this process inherited under the number `fd`.
+fn inherited_listener(fd: RawFd) -> io::Result<Socket> {
+    // SAFETY: the number is only asked for its flags; a closed one answers EBADF.
+    #[allow(unsafe_code)]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::io::fcntl_getfd(borrowed)?;
+    if !rustix::net::sockopt::socket_acceptconn(borrowed)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is no listening socket"));
+    }
+    // SAFETY: the user named the descriptor on purpose and hands it over: it is open, and nothing else here owns it.
+    #[allow(unsafe_code)]
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;
+    let socket = Socket::from(owned);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn to_std(at: SocketAddrAny) -> Option<SocketAddr> {
+    if let Ok(v4) = SocketAddrV4::try_from(at.clone()) {
+        return Some(v4.into());
+    }
+    SocketAddrV6::try_from(at).ok().map(SocketAddr::from)
+}
