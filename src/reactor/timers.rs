@@ -16,7 +16,8 @@
 //! Six levels of 64 slots; a slot of level `n` is `64^n` ms wide. A time is filed at the level of the highest
 //! base-64 digit in which it differs from `now`, so all entries of a level are later than those of the level
 //! below, and the earliest slot is found in one bitmap. When `now` enters a slot, its entries are filed again,
-//! further down. Each slot also knows its earliest time, so that nobody has to wake only to do that.
+//! further down; those of the millisecond `now` itself, and what is filed for the past, are the due ones. Each
+//! slot also knows its earliest time, so that nobody has to wake only to file again.
 
 /// The farthest that a key can be filed ahead of the wheel's time, in milliseconds.
 pub const AHEAD_MAX: u32 = 1 << 31;
@@ -26,8 +27,6 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 /// The top level holds the two bits that are left of 32: four slots, used as a ring.
 const TOP: usize = LEVELS - 1;
-/// The list of keys whose time has come; it follows the last slot.
-const DUE: usize = LEVELS * SLOTS;
 /// `Node::slot` of a key that is not filed.
 const FREE: u16 = u16::MAX;
 /// The head of an empty list.
@@ -64,11 +63,11 @@ const _: () = assert!(size_of::<Node>() == 16);
 pub struct Wheel {
     now: u32,
     len: u32,
-    /// One bit per slot that holds a key; always beyond the digit of `now`, never at or before it.
+    /// One bit per slot that holds a key: beyond the digit of `now`, or, on the lowest level, at it (due).
     occupied: [u64; LEVELS],
-    heads: [u32; DUE + 1],
+    heads: [u32; LEVELS * SLOTS],
     /// Of each occupied slot a lower bound of its times: the minimum itself, unless that was taken out.
-    earliest: [u32; DUE],
+    earliest: [u32; LEVELS * SLOTS],
     nodes: Vec<Node>,
 }
 
@@ -79,8 +78,8 @@ impl Wheel {
             now,
             len: 0,
             occupied: [0; LEVELS],
-            heads: [NONE; DUE + 1],
-            earliest: [0; DUE],
+            heads: [NONE; LEVELS * SLOTS],
+            earliest: [0; LEVELS * SLOTS],
             nodes: Vec::new(),
         }
     }
@@ -147,10 +146,8 @@ impl Wheel {
     /// It is never later than the earliest filed time, and exact unless that time's key was cancelled or moved
     /// later: then it may once be the old time, and `pop` at that time gives nothing and makes it exact again.
     pub fn next(&self) -> Option<u32> {
-        if self.heads[DUE] != NONE {
-            return Some(self.now);
-        }
-        self.first().map(|(level, digit)| self.earliest[level * SLOTS + digit as usize])
+        let (level, digit) = self.first()?;
+        Some(if level == 0 { self.start_of(0, digit) } else { self.earliest[level * SLOTS + digit as usize] })
     }
 
     /// Takes out one key that is due at `now` (milliseconds); call it until it answers `None`.
@@ -160,29 +157,30 @@ impl Wheel {
     /// the past each time it comes is due each time: bound that loop, or use [`Wheel::expire`].
     pub fn pop(&mut self, now: u32) -> Option<u32> {
         loop {
-            let head = self.heads[DUE];
-            if head != NONE {
-                self.remove(head);
-                return Some(head);
-            }
-            if self.len == 0 {
+            let Some((level, digit)) = self.first() else {
                 self.now = now;
                 return None;
-            }
-            let step = now.wrapping_sub(self.now);
-            if step > AHEAD_MAX {
-                return None; // the clock went back
-            }
-            match self.first().map(|(level, digit)| (level, digit, self.start_of(level, digit))) {
-                Some((level, digit, start)) if start.wrapping_sub(self.now) <= step => {
-                    self.now = start;
-                    self.cascade(level * SLOTS + digit as usize);
+            };
+            let start = self.start_of(level, digit);
+            let ahead = start.wrapping_sub(self.now);
+            if ahead > 0 {
+                let step = now.wrapping_sub(self.now);
+                if step > AHEAD_MAX {
+                    return None; // the clock went back
                 }
-                _ => {
+                if ahead > step {
                     self.now = now;
                     return None;
                 }
+                self.now = start;
             }
+            let slot = level * SLOTS + digit as usize;
+            if level == 0 {
+                let key = self.heads[slot];
+                self.remove(key);
+                return Some(key);
+            }
+            self.cascade(slot);
         }
     }
 
@@ -202,28 +200,28 @@ impl Wheel {
         if level < TOP {
             return Some((level, bits.trailing_zeros()));
         }
-        let after = digit(self.now, TOP) + 1;
+        let after = digit(self.now, TOP) + 1; // the slot of `now` is empty here
         Some((TOP, (((bits | bits << 4) >> after).trailing_zeros() + after) & 3))
     }
 
-    /// The first millisecond of a slot that lies ahead.
+    /// The first millisecond of an occupied slot.
     fn start_of(&self, level: usize, digit: u32) -> u32 {
         let shift = DIGIT_BITS * level as u32;
         let above = if level < TOP { self.now >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS) } else { 0 };
         above | digit << shift
     }
 
-    /// The list to which the time `at` belongs now.
+    /// The slot to which the time `at` belongs now; that of `now` itself if it is due.
     fn slot_of(&self, at: u32) -> u16 {
         let ahead = at.wrapping_sub(self.now);
         if ahead == 0 || ahead > AHEAD_MAX {
-            return DUE as u16;
+            return digit(self.now, 0) as u16;
         }
         let level = ((at ^ self.now).ilog2() / DIGIT_BITS) as usize;
         (level * SLOTS) as u16 + digit(at, level) as u16
     }
 
-    /// Files the keys of a slot, whose first millisecond is `now`, into the levels below or as due.
+    /// Files the keys of a slot, whose first millisecond is `now`, into the levels below.
     fn cascade(&mut self, slot: usize) {
         let head = self.heads[slot];
         self.heads[slot] = NONE;
@@ -243,15 +241,11 @@ impl Wheel {
     fn link(&mut self, key: u32, at: u32, slot: u16) {
         let list = slot as usize;
         let head = self.heads[list];
-        if list != DUE {
-            let earliest = &mut self.earliest[list];
-            *earliest = if head == NONE { at } else { at.min(*earliest) };
-        }
+        let earliest = &mut self.earliest[list];
+        *earliest = if head == NONE { at } else { at.min(*earliest) };
         let (prev, next) = if head == NONE {
             self.heads[list] = key;
-            if list != DUE {
-                self.occupied[list / SLOTS] |= 1 << (list % SLOTS);
-            }
+            self.occupied[list / SLOTS] |= 1 << (list % SLOTS);
             (key, key)
         } else {
             let tail = self.nodes[head as usize].prev;
@@ -268,9 +262,7 @@ impl Wheel {
         let list = slot as usize;
         if next == key {
             self.heads[list] = NONE;
-            if list != DUE {
-                self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
-            }
+            self.occupied[list / SLOTS] &= !(1 << (list % SLOTS));
             return;
         }
         self.nodes[prev as usize].next = next;
@@ -290,10 +282,8 @@ impl Wheel {
     fn move_within(&mut self, key: u32, at: u32) {
         let node = &mut self.nodes[key as usize];
         node.at = at;
-        let alone = node.next == key;
-        if let Some(earliest) = self.earliest.get_mut(node.slot as usize) {
-            *earliest = if alone { at } else { at.min(*earliest) };
-        }
+        let earliest = &mut self.earliest[node.slot as usize];
+        *earliest = if node.next == key { at } else { at.min(*earliest) };
     }
 }
 
