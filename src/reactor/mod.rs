@@ -481,13 +481,12 @@ impl<S: Sys> Reactor<S> {
         let mut ended = 0;
         // Closing one connection can end another; those too, but only so many that a turn ends.
         let most = self.core.reaping.len().max(64) * 4;
-        while let Some(slot) = self.core.reaping.pop() {
+        while ended < self.core.reaping.len().min(most) {
+            let slot = self.core.reaping[ended];
             self.reap(slot);
             ended += 1;
-            if ended >= most {
-                break;
-            }
         }
+        self.core.reaping.drain(..ended);
         if ended > 0 {
             self.resume_listeners();
         }
