@@ -329,7 +329,9 @@ mod tests {
     #[test]
     fn waiting_bytes_move_to_the_smallest_block() {
         let mut pool = Pool::default();
-        for (len, block) in [(1, 1 << 10), (1024, 1 << 10), (1025, 4 << 10), (5000, 16 << 10), (20_000, BLOCK)] {
+        for (len, block) in
+            [(1, 1 << 10), (1024, 1 << 10), (1025, 4 << 10), (5000, 16 << 10), (20_000, BLOCK)]
+        {
             let mut buf = Buf::default();
             buf.attach(&mut pool);
             assert_eq!(buf.push(&vec![7; len]), len);

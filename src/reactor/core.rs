@@ -283,13 +283,7 @@ impl Core {
     }
 
     /// A connection failed by the system's word.
-    pub(crate) fn fail(
-        &mut self,
-        slot: u32,
-        class: &'static Class,
-        errno: Option<i32>,
-        d: Option<Deadline>,
-    ) {
+    pub(crate) fn fail(&mut self, slot: u32, class: &'static Class, errno: Option<i32>, d: Option<Deadline>) {
         let by = if d.is_some() { By::Reactor } else { By::Peer };
         let reason = CloseReason {
             class: Some(class),

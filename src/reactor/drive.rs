@@ -46,11 +46,8 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn drive(&mut self, slot: u32) {
         let Some(link) = self.core.links.get_mut(slot as usize) else { return };
         link.clear(QUEUED);
-        let mut budget = Budget {
-            bytes: self.config.turn_bytes_max,
-            reads: self.config.turn_reads_max,
-            steps: STEPS_MAX,
-        };
+        let mut budget =
+            Budget { bytes: self.config.turn_bytes_max, reads: self.config.turn_reads_max, steps: STEPS_MAX };
         let mut io = self.core.take_io(slot);
         self.core.driving = slot;
         loop {
@@ -89,7 +86,8 @@ impl<S: Sys> Reactor<S> {
                 link.clear(CLEAN);
                 io.rx.consume(usize::MAX);
             }
-        } else if call == Call::Data && io.rx.len() == BLOCK && !link.has(PAUSED | STARVED) && link.tx_open() {
+        } else if call == Call::Data && io.rx.len() == BLOCK && !link.has(PAUSED | STARVED) && link.tx_open()
+        {
             self.core.fail(slot, &close::LIMIT_RX_FULL, None, None);
         }
     }
@@ -263,7 +261,8 @@ impl<S: Sys> Reactor<S> {
         let record = &self.core.closings[closing as usize];
         let reason = CloseReason { unsent, ..record.reason };
         let ledger = Ledger::new(&stamps, &record.stamps, outbound, before, after);
-        let report = Report { id, peer, listener: (listener.slot != NONE).then_some(listener), reason, ledger };
+        let report =
+            Report { id, peer, listener: (listener.slot != NONE).then_some(listener), reason, ledger };
         log::debug!("close {id} peer={peer} {reason} {ledger}");
         self.stats.closed += 1;
         self.core.forget(slot);

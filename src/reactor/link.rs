@@ -2,6 +2,8 @@
 //! told what happened ([`Link::mark`], [`Link::complete`], [`Link::expire`]) and asked what can be done now
 //! ([`Link::next`]). Runnability is computed, never signalled.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use super::buffer::BLOCK;
 use super::class::Class;
 use super::close::{self, Deadline};
@@ -286,19 +288,17 @@ pub(crate) struct PackedPeer {
 
 impl From<Peer> for PackedPeer {
     fn from(peer: Peer) -> Self {
-        let (mut ip, mut port, mut kind) = ([0; 16], 0, 0);
+        let none = Self { ip: [0; 16], port: 0, kind: 0 };
         match peer {
-            Peer::Tcp(at) => {
-                port = at.port();
-                match at.ip() {
-                    std::net::IpAddr::V4(v4) => (ip[..4].copy_from_slice(&v4.octets()), kind = 4).1,
-                    std::net::IpAddr::V6(v6) => (ip = v6.octets(), kind = 6).1,
-                }
+            Peer::Tcp(SocketAddr::V4(at)) => {
+                let mut ip = [0; 16];
+                ip[..4].copy_from_slice(&at.ip().octets());
+                Self { ip, port: at.port(), kind: 4 }
             }
-            Peer::Unix => kind = 1,
-            Peer::Unknown => {}
+            Peer::Tcp(SocketAddr::V6(at)) => Self { ip: at.ip().octets(), port: at.port(), kind: 6 },
+            Peer::Unix => Self { kind: 1, ..none },
+            Peer::Unknown => none,
         }
-        Self { ip, port, kind }
     }
 }
 
@@ -306,8 +306,8 @@ impl PackedPeer {
     pub(crate) fn unpack(&self) -> Peer {
         let [a, b, c, d, ..] = self.ip;
         match self.kind {
-            4 => Peer::Tcp((std::net::Ipv4Addr::new(a, b, c, d), self.port).into()),
-            6 => Peer::Tcp((std::net::Ipv6Addr::from(self.ip), self.port).into()),
+            4 => Peer::Tcp((Ipv4Addr::new(a, b, c, d), self.port).into()),
+            6 => Peer::Tcp((Ipv6Addr::from(self.ip), self.port).into()),
             1 => Peer::Unix,
             _ => Peer::Unknown,
         }
@@ -330,11 +330,8 @@ fn earlier(a: Option<u32>, b: Option<u32>, now: u32) -> Option<u32> {
 impl Link {
     /// A connection of `service`, in its first phase. `open` when it already stands.
     pub(crate) fn new(service: u16, serial: u32, peer: Peer, stamps: Stamps, open: bool) -> Self {
-        let phase = if open {
-            Phase::Transfer { rx: Rx::Open, tx: Tx::Open }
-        } else {
-            Phase::Connect(Connect::Dial)
-        };
+        let phase =
+            if open { Phase::Transfer { rx: Rx::Open, tx: Tx::Open } } else { Phase::Connect(Connect::Dial) };
         Self {
             stamps,
             serial,
@@ -509,9 +506,7 @@ impl Link {
                 Effect::Over
             }
             // The peer can be gone before our FIN: everything was sent, so the end is as good as with it.
-            (Outcome::Failed { class, errno }, _) => {
-                Effect::Fail { class, errno: *errno, deadline: None }
-            }
+            (Outcome::Failed { class, errno }, _) => Effect::Fail { class, errno: *errno, deadline: None },
             (Outcome::Moved { n, asked }, op) => self.moved(op, *n, *asked, v, now, t),
         }
     }
@@ -613,11 +608,9 @@ impl Link {
         self.set(BASELINE);
         self.acked = acked;
         match t.stall {
-            Some(stall) if reached(self.since.wrapping_add(stall), now.ms()) => Effect::Fail {
-                class: &close::TCP_STALLED,
-                errno: None,
-                deadline: Some(Deadline::Stall),
-            },
+            Some(stall) if reached(self.since.wrapping_add(stall), now.ms()) => {
+                Effect::Fail { class: &close::TCP_STALLED, errno: None, deadline: Some(Deadline::Stall) }
+            }
             _ => Effect::None,
         }
     }

@@ -238,7 +238,8 @@ mod tests {
     fn accept_errors_are_told_apart() {
         let of = |e: Errno| classify(&io::Error::from(e));
         assert_eq!(of(Errno::AGAIN), AcceptError::Empty);
-        for e in [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM, Errno::NETDOWN, Errno::TIMEDOUT] {
+        for e in [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM, Errno::NETDOWN, Errno::TIMEDOUT]
+        {
             assert_eq!(of(e), AcceptError::Transient, "{e:?}");
         }
         for e in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {

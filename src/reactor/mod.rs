@@ -260,7 +260,12 @@ impl<S: Sys> Reactor<S> {
     ///
     /// # Errors
     /// When the endpoint is a name ([`Endpoint::resolve`] makes addresses of it) or a descriptor.
-    pub fn connect<H: Handler>(&mut self, key: Key<H>, to: &Endpoint, conn: H::Conn) -> Result<ConnId, Error> {
+    pub fn connect<H: Handler>(
+        &mut self,
+        key: Key<H>,
+        to: &Endpoint,
+        conn: H::Conn,
+    ) -> Result<ConnId, Error> {
         self.refresh_clock();
         self.with(key, |_, table| table.connect(to, conn).ok()).ok_or_else(|| {
             Error::new("connect to", Some(to.short()), std::io::ErrorKind::InvalidInput.into())
@@ -298,11 +303,7 @@ impl<S: Sys> Reactor<S> {
     /// # Panics
     /// When the key is of another reactor and of another type.
     #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
-    pub fn with<H: Handler, T>(
-        &mut self,
-        key: Key<H>,
-        f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T,
-    ) -> T {
+    pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
         let service: &mut dyn Any = self
             .services
             .get_mut(key.index as usize)

@@ -180,7 +180,11 @@ impl<H: Handler> Table<'_, H> {
     pub fn set_busy(&mut self, id: ConnId, busy: bool) -> bool {
         self.update(id, |core, slot| {
             let link = core.link(slot);
-            if busy { link.set(BUSY) } else { link.clear(BUSY) }
+            if busy {
+                link.set(BUSY)
+            } else {
+                link.clear(BUSY)
+            }
             core.enqueue(slot);
         })
     }
