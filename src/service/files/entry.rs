@@ -161,9 +161,9 @@ impl Entry {
 fn read(opened: &Opened) -> Result<Vec<u8>, LoadError> {
     let size = usize::try_from(opened.meta.size).map_err(|_| LoadError::Truncated)?;
     let mut bytes = vec![0; size];
-    opened.file.read_exact_at(&mut bytes, 0).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => LoadError::Truncated,
-        _ => LoadError::Io(error),
+    opened.file.read_exact_at(&mut bytes, 0).map_err(|error| {
+        let is_cut = error.kind() == io::ErrorKind::UnexpectedEof;
+        if is_cut { LoadError::Truncated } else { LoadError::Io(error) }
     })?;
     let after = meta::stat_at(opened.file.as_fd(), c"", AtFlags::EMPTY_PATH);
     match after.map_err(|errno| LoadError::Io(errno.into()))? {

@@ -18,6 +18,8 @@ pub mod range;
 mod redirect;
 mod root;
 mod stepwise;
+#[cfg(test)]
+mod testing;
 mod validator;
 
 pub use cache::{Cache, Limits, Usage};
