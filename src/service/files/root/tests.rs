@@ -404,3 +404,18 @@ fn a_directory_moved_out_while_a_link_climbs_never_shows_the_outside() {
         is_inside_or_refused(root, "a/b/up-twice");
     });
 }
+
+#[test]
+fn renames_elsewhere_never_hide_a_file_behind_a_climbing_link() {
+    let world = World::new();
+    world.link("../a/b/../f", "in/a/around");
+    let (one, two) = (world.at("in/moving"), world.at("out/moving"));
+    fs::write(&one, "inside or out").unwrap();
+    let swap = || {
+        fs::rename(&one, &two).unwrap();
+        fs::rename(&two, &one).unwrap();
+    };
+    race(&world, 5000, swap, |root| {
+        assert_eq!(content(root, "a/around").as_deref(), Ok("inside in/a/f"), "{:?}", root.resolver());
+    });
+}
