@@ -23,7 +23,7 @@ mod testing;
 mod validator;
 
 pub use cache::{Cache, Limits, Usage};
-pub use entry::{Body, Entry};
+pub use entry::{Body, Entry, LoadError};
 pub use lookup::{Files, Lookup};
 pub use meta::{Meta, SETTLE_S, Stamp};
 pub use mime::content_type;

@@ -1,7 +1,7 @@
 //! From a request path to a name beneath the root: pure, one decoding, no file system.
 //!
 //! Owns the rules of what may be asked for. Never touches the disk, never decodes UTF-8 (names are bytes, so an
-//! overlong `.` or `/` is an ordinary byte string) and never decodes twice. Called by [`lookup`](super::lookup).
+//! overlong `.` or `/` is an ordinary byte string) and never decodes twice. Called by [`Files`](super::Files).
 //!
 //! The rules, in the order in which they are judged:
 //!
