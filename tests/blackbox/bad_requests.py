@@ -91,7 +91,7 @@ def _hosts():
     yield "two hosts", get(b"Host: y"), BAD
     yield "two equal hosts", get(b"Host: x"), BAD
     yield "two hosts, one in lower case", get(b"host: y"), BAD
-    for value in (b"a b", b"a/b", b"a\tb", b"[::1", b"::1]", b"a:port", b"a:99999999", b"a,b", b"<x>", b'"x"', b"a?b", b"a#b",
+    for value in (b"a b", b"a/b", b"a\tb", b"[::1", b"::1]", b"a:port", b"<x>", b'"x"', b"a?b", b"a#b",
                   b"a\\b", b"a@b", b"a\0", b"a:-1", b"a:8:8", b"a\x80", b"[zz]"):
         yield f"host {value!r}", get(host=b"Host: " + value), BAD
     yield "no host, absolute target", get(start=b"GET http://x/ HTTP/1.1", host=None), BAD
