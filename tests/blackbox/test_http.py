@@ -1,6 +1,7 @@
 """HTTP/1.x as a peer sees it: framing, order, limits, and answers that are really seen."""
 import email.utils
 import http.client
+import socket
 import time
 
 import pytest
@@ -207,7 +208,7 @@ def test_thousands_of_pipelined_requests_from_a_client_that_reads_late(start):
 def test_pipelined_requests_before_our_fin_are_all_answered(start):
     sock = start(*HELLO).connect()
     sock.sendall(request() * 5)
-    sock.shutdown(wire.socket.SHUT_WR)
+    sock.shutdown(socket.SHUT_WR)
     reader = Reader(sock)
     assert [reader.answer().status for _ in range(5)] == [200] * 5
     assert reader.rest() == b""
@@ -265,7 +266,7 @@ def test_no_100_continue_before_a_413(start):
 def test_a_chunked_body_cut_by_our_fin_is_no_whole_request(start, body):
     sock = start(*HELLO).connect()
     sock.sendall(request("/", "Transfer-Encoding: chunked", method="POST", body=body))
-    sock.shutdown(wire.socket.SHUT_WR)
+    sock.shutdown(socket.SHUT_WR)
     said = wire.read_to_end(sock)
     assert b" 200 " not in said, said
 
@@ -273,7 +274,7 @@ def test_a_chunked_body_cut_by_our_fin_is_no_whole_request(start, body):
 def test_a_head_cut_by_our_fin_is_closed(start):
     sock = start(*HELLO).connect()
     sock.sendall(request()[:-2])
-    sock.shutdown(wire.socket.SHUT_WR)
+    sock.shutdown(socket.SHUT_WR)
     assert b" 200 " not in wire.read_to_end(sock)
 
 

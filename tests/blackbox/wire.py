@@ -1,5 +1,5 @@
 """HTTP as bytes on a socket, with h11 as the judge of what a well-formed answer is."""
-import socket
+
 from dataclasses import dataclass, field
 
 import h11
@@ -99,5 +99,5 @@ def eof_within(sock, seconds):
         return sock.recv(1) == b""
     except ConnectionResetError:
         return True
-    except socket.timeout:
+    except TimeoutError:
         return False
