@@ -18,7 +18,7 @@ import { answer } from './lib/answer.mjs';
 const load = img => img.decode().then(() => img.naturalWidth, e => String(e));
 const out = { answer, classic: window.classic };
 out.json = await (await fetch('data.json')).json();
-const part = await fetch('data.json', { headers: { Range: 'bytes=1-6' } });
+const part = await fetch('data.json', { cache: 'no-store', headers: { Range: 'bytes=1-6' } });
 out.part = [part.status, await part.text(), part.headers.get('content-range')];
 out.folder = (await fetch('sub?q=1')).url.replace(location.origin, '');
 out.missing = (await fetch('missing')).status;
