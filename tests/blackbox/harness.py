@@ -158,11 +158,13 @@ class Server:
         self.clients.clear()
 
     def await_fds_at_start(self, seconds=DEADLINE):
-        wait_until(
-            f"open descriptors to fall back to {self.fds_at_start} (now {self.fds()})",
-            lambda: self.fds() <= self.fds_at_start,
-            seconds,
-        )
+        try:
+            wait_until("", lambda: self.fds() <= self.fds_at_start, seconds)
+        except AssertionError:
+            open_now = [str(link.readlink()) for link in Path(f"/proc/{self.pid}/fd").iterdir()]
+            raise AssertionError(
+                f"{len(open_now)} descriptors are open, {self.fds_at_start} were at the start: {open_now}\n{self.stderr()}"
+            ) from None
 
     # The end
 
@@ -189,6 +191,8 @@ class Server:
         try:
             self.close_clients()
             if not self.ended:
+                code = self.process.poll()
+                assert code is None, f"{self.argv} ended by itself with {code}\n{self.stderr()}"
                 self.await_fds_at_start()
                 self.signal(signal.SIGTERM)
                 code = self.wait()
