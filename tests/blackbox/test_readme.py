@@ -19,7 +19,13 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVER = """{command} >"$out/{number}" 2>"$out/{number}.err" & servers="$servers $!"
 until grep -q '^listening ' "$out/{number}"; do kill -0 $! || {{ cat "$out/{number}.err" >&2; exit 99; }}; done
 """
-END = 'for pid in $servers; do kill "$pid" && wait "$pid" || { echo "server $pid ended with $?" >&2; exit 98; }; done\n'
+# A script that fails or is timed out leaves no server behind.
+BEGIN = """set -u
+servers=""
+trap 'kill -KILL $servers 2>/dev/null' EXIT
+trap 'exit 96' TERM
+"""
+END = 'for pid in $servers; do kill "$pid" && wait "$pid" || { echo "server $pid ended with $?" >&2; exit 98; }; done; servers=""\n'
 
 
 def blocks():
@@ -30,7 +36,7 @@ def blocks():
 
 def script_of(block):
     """A shell script for the block, and the output lines that it must show."""
-    script, shown = 'set -u\nservers=""\n', []
+    script, shown = BEGIN, []
     for number, line in enumerate(block.splitlines()):
         if line.startswith("$ ") and line.endswith(" &"):
             script += SERVER.format(command=line[2:-2], number=number)
