@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import harness
+import tree
 
 
 def pytest_addoption(parser):
@@ -46,6 +47,12 @@ def folder():
     made = harness.Folder()
     yield made.path
     made.remove()
+
+
+@pytest.fixture
+def site(folder):
+    """A root to serve: tree.py says what is in it."""
+    return tree.plant(folder)
 
 
 @pytest.fixture
