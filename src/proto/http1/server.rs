@@ -433,7 +433,8 @@ fn serves(method: &Method<'_>) -> bool {
     match method {
         Method::Connect => false,
         Method::Other(name) => name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'),
-        _ => true,
+        Method::Get | Method::Head | Method::Post | Method::Put => true,
+        Method::Delete | Method::Options | Method::Trace | Method::Patch => true,
     }
 }
 

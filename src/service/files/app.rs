@@ -37,7 +37,8 @@ impl App for FileApp {
                 return reply.send(204, &[("Allow", b"GET, HEAD")], b"");
             }
             Method::Other(_) => return page(reply, 501, &[]),
-            _ => return page(reply, 405, &[("Allow", b"GET, HEAD")]),
+            Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
+            Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
         match self.files.lookup(head.path, request.turn, request.unix_time) {
             Lookup::Found(entry) => answer(&entry, head, reply),
@@ -55,6 +56,10 @@ impl App for FileApp {
             }
         }
     }
+}
+
+fn not_allowed(reply: &mut Reply<'_, '_>) {
+    page(reply, 405, &[("Allow", b"GET, HEAD")]);
 }
 
 fn page(reply: &mut Reply<'_, '_>, status: u16, fields: &[(&str, &[u8])]) {
