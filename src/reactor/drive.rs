@@ -125,8 +125,6 @@ impl<S: Sys> Reactor<S> {
         }
         if link.is_done() && link.closing == NONE {
             let by = if link.has(FIN_FIRST) { By::Us } else { By::Peer };
-            // Both directions have ended by themselves: nothing is to be flushed or lingered for.
-            link.phase = Phase::Transfer { rx: super::link::Rx::Eof, tx: super::link::Tx::Shut };
             self.core.begin_close(slot, CloseReason::new(by, PhaseName::Transfer), Manner::Drop);
         }
         self.core.settle_close(slot);
