@@ -4,4 +4,6 @@ pub mod class;
 pub mod endpoint;
 pub mod id;
 pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
