@@ -20,7 +20,11 @@ const BUFFER: usize = 64 * 1024;
 impl Kernel {
     // ── Listening ──
 
-    pub(super) fn listen(&mut self, process: Option<ProcessId>, at: &Endpoint) -> Result<(Id, Address), Errno> {
+    pub(super) fn listen(
+        &mut self,
+        process: Option<ProcessId>,
+        at: &Endpoint,
+    ) -> Result<(Id, Address), Errno> {
         let mut address = at.address.clone();
         match &mut address {
             Address::Tcp(at) if at.port() == 0 => at.set_port(self.free_port()),
@@ -39,8 +43,12 @@ impl Kernel {
             self.keep_spare(process);
         }
         let id = self.new_id();
-        let listening =
-            Listening { process, address: address.clone(), options: at.options.clone(), queue: Default::default() };
+        let listening = Listening {
+            process,
+            address: address.clone(),
+            options: at.options.clone(),
+            queue: Default::default(),
+        };
         self.listeners.insert(id, listening);
         self.say(|| format!("{id} listens at {address}"));
         Ok((id, address))
@@ -110,7 +118,9 @@ impl Kernel {
         let id = self.new_socket(kind, owner, to);
         let at_once = kind == Kind::Unix || self.rng.chance(self.faults.connect_at_once);
         match listener {
-            Some(listener) if at_once && !self.is_unreachable(&to.address) && !self.queue_is_full(listener) => {
+            Some(listener)
+                if at_once && !self.is_unreachable(&to.address) && !self.queue_is_full(listener) =>
+            {
                 self.establish(id, listener);
                 Ok((id, true))
             }

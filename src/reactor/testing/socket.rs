@@ -284,9 +284,7 @@ impl Sock {
     pub(super) fn write_refused(&mut self) -> Option<Errno> {
         match self.kind {
             _ if self.phase == Phase::Connecting => Some(self.err.take().unwrap_or(Errno::AGAIN)),
-            Kind::Tcp if self.err.is_some() || self.shut_send => {
-                Some(self.err.take().unwrap_or(Errno::PIPE))
-            }
+            Kind::Tcp if self.err.is_some() || self.shut_send => Some(self.err.take().unwrap_or(Errno::PIPE)),
             Kind::Unix if self.shut_send => Some(Errno::PIPE),
             Kind::Tcp | Kind::Unix => self.err.take(),
         }

@@ -294,7 +294,8 @@ impl Kernel {
     fn send_rst(&mut self, id: Id) {
         let Some(peer) = self.peer_of(id) else { return };
         let unsent = self.socks.get(&peer).map_or(0, |peer| peer.rx.flight.len());
-        let keep = if self.faults.delay_max.is_zero() { 0 } else { self.rng.below(unsent as u64 + 1) as usize };
+        let keep =
+            if self.faults.delay_max.is_zero() { 0 } else { self.rng.below(unsent as u64 + 1) as usize };
         self.drop_unsent(id, keep);
         if let Some(sock) = self.socks.get_mut(&id) {
             sock.finish(None);
@@ -344,8 +345,8 @@ impl Kernel {
         let unread = !sock.rx.arrived.is_empty();
         let flying = !sock.rx.flight.is_empty();
         let has_fin = sock.rx.fin_seen;
-        let both_ended = has_fin
-            && peer.and_then(|peer| self.socks.get(&peer)).is_some_and(|peer| peer.rx.fin_seen);
+        let both_ended =
+            has_fin && peer.and_then(|peer| self.socks.get(&peer)).is_some_and(|peer| peer.rx.fin_seen);
         if let Owner::Process(process) = owner {
             self.unregister(process, id);
             self.processes[process.0].sockets -= 1;

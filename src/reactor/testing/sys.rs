@@ -121,16 +121,17 @@ impl Sys for SimSys {
         let step = |step| move |e: Errno| SetupError { step, source: e.into() };
         self.enter(Call::Listen, &[Errno::ADDRINUSE, Errno::ACCESS, Errno::NOBUFS]).map_err(step("bind"))?;
         let place = match &at.address {
-            Address::TcpName(name, port) if name == "localhost" => {
-                Endpoint { address: Address::Tcp(([127, 0, 0, 1], *port).into()), options: at.options.clone() }
-            }
+            Address::TcpName(name, port) if name == "localhost" => Endpoint {
+                address: Address::Tcp(([127, 0, 0, 1], *port).into()),
+                options: at.options.clone(),
+            },
             Address::TcpName(..) => return Err(step("resolve")(Errno::NOENT)),
             Address::Tcp(_) | Address::Unix(_) | Address::Abstract(_) | Address::Fd(_) => at.clone(),
         };
         let mut kernel = self.kernel.borrow_mut();
-        let (id, address) = kernel.listen(Some(self.process), &place).map_err(|e| {
-            step(if e == Errno::ADDRINUSE { "bind" } else { "socket" })(e)
-        })?;
+        let (id, address) = kernel
+            .listen(Some(self.process), &place)
+            .map_err(|e| step(if e == Errno::ADDRINUSE { "bind" } else { "socket" })(e))?;
         kernel.register(self.process, id, token, bits::IN);
         let parts = SetupParts { bind: kernel.now.since(began), ..SetupParts::default() };
         drop(kernel);

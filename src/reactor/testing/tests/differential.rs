@@ -107,13 +107,15 @@ impl<S: Sys> Rig<S> {
                 break;
             }
         }
-        let named: BTreeMap<&str, Ready> = seen.iter().map(|(raw, ready)| (self.names[raw], *ready)).collect();
+        let named: BTreeMap<&str, Ready> =
+            seen.iter().map(|(raw, ready)| (self.names[raw], *ready)).collect();
         self.note(when, named);
     }
 
     fn read(&mut self, what: &str, socket: &S::Socket, n: usize) {
         let mut block = vec![0; n];
-        let result = self.sys.read(socket, &mut block).map(|n| String::from_utf8_lossy(&block[..n]).into_owned());
+        let result =
+            self.sys.read(socket, &mut block).map(|n| String::from_utf8_lossy(&block[..n]).into_owned());
         self.note(what, result.map_err(kind));
     }
 
