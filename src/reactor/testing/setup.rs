@@ -101,10 +101,10 @@ impl Kernel {
             Address::Unix(_) | Address::Abstract(_) => Kind::Unix,
             Address::TcpName(..) | Address::Fd(_) => return Err(Errno::INVAL),
         };
-        if let Owner::Process(process) = owner {
-            if !self.processes[process.0].has_descriptor() {
-                return Err(Errno::MFILE);
-            }
+        if let Owner::Process(process) = owner
+            && !self.processes[process.0].has_descriptor()
+        {
+            return Err(Errno::MFILE);
         }
         let listener = self.listener_at(&to.address);
         if kind == Kind::Unix {

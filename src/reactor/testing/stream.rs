@@ -54,11 +54,11 @@ impl Kernel {
         let short = self.rng.chance(self.faults.read_short);
         let result = self.read_plain(id, into, short);
         self.say(|| format!("read {id}, {} wanted: {result:?}", into.len()));
-        if let Some(sock) = self.socks.get_mut(&id) {
-            if result == Err(Errno::AGAIN) {
-                self.wasted += u64::from(!sock.may_read);
-                sock.may_read = false;
-            }
+        if let Some(sock) = self.socks.get_mut(&id)
+            && result == Err(Errno::AGAIN)
+        {
+            self.wasted += u64::from(!sock.may_read);
+            sock.may_read = false;
         }
         result
     }
@@ -114,11 +114,11 @@ impl Kernel {
         let most = if short { self.rng.between(1, from.len() - 1) } else { from.len() };
         let result = self.write_plain(id, &from[..most], more);
         self.say(|| format!("write {id}, {} offered: {result:?}", from.len()));
-        if let Some(sock) = self.socks.get_mut(&id) {
-            if result == Err(Errno::AGAIN) {
-                self.wasted += u64::from(!sock.may_write);
-                sock.may_write = false;
-            }
+        if let Some(sock) = self.socks.get_mut(&id)
+            && result == Err(Errno::AGAIN)
+        {
+            self.wasted += u64::from(!sock.may_write);
+            sock.may_write = false;
         }
         result
     }
@@ -134,10 +134,10 @@ impl Kernel {
         };
         let n = from.len().min(pipe.send_room(kind));
         pipe.depart(&from[..n]);
-        if n < from.len() {
-            if let Some(sock) = self.socks.get_mut(&id) {
-                sock.no_space = true;
-            }
+        if n < from.len()
+            && let Some(sock) = self.socks.get_mut(&id)
+        {
+            sock.no_space = true;
         }
         if n == 0 && !from.is_empty() {
             return Err(Errno::AGAIN);
