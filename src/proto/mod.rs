@@ -1,5 +1,6 @@
 //! Wire formats and the handlers that speak them: slices in, slices out, and never a socket.
 
+pub mod echo;
 pub mod frame;
 #[cfg(feature = "http")]
 pub mod http1;

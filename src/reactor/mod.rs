@@ -1,9 +1,560 @@
 //! The reactor: one poll, one slab of connection state machines, handlers that never see readiness.
+//!
+//! A program makes a [`Reactor`], adds a [`Handler`] for each protocol, tells it where to [`listen`](Reactor::listen)
+//! or [`connect`](Reactor::connect), and calls [`run`](Reactor::run), or [`turn`](Reactor::turn) from a loop of its
+//! own.
+//!
+//! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
+//! connection does what it can, within its budget; accept; run posts and expired deadlines, and drive once more what
+//! these queued; **reap** the ended. No user code runs while events are marked.
+//!
+//! ```
+//! use tidemill::reactor::{Accepted, Ctx, Handler, Reactor, Refuse};
+//!
+//! struct Echo;
+//! impl Handler for Echo {
+//!     type Conn = ();
+//!     fn on_accept(&mut self, _: Accepted<'_>) -> Result<(), Refuse> {
+//!         Ok(())
+//!     }
+//!     fn on_data(&mut self, _: &mut (), ctx: &mut Ctx<'_, Self>) {
+//!         ctx.tx.take_from(&mut ctx.rx);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), tidemill::reactor::Error> {
+//! let mut reactor = Reactor::new(Default::default())?;
+//! let echo = reactor.add(Echo);
+//! let listener = reactor.listen(echo, &"127.0.0.1:0".parse().unwrap())?;
+//! println!("listening on {}", reactor.local(listener).unwrap());
+//! # reactor.handle().stop(std::time::Duration::ZERO);
+//! reactor.run()
+//! # }
+//! ```
 
+use std::any::Any;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use slab::Slab;
+
+pub mod buffer;
 pub mod class;
+pub mod close;
+mod core;
+mod drive;
 pub mod endpoint;
+mod handler;
 pub mod id;
+pub mod ledger;
+mod limits;
+mod link;
+mod listener;
+mod service;
 pub mod sys;
+mod table;
+mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod time;
+pub mod timers;
+
+use self::core::{Core, Manner, ServiceInfo};
+use self::id::Token;
+use self::ledger::Stamps;
+use self::link::flag::*;
+use self::listener::Listener;
+use self::service::{Bound, Service, contain};
+use self::sys::{SetupParts, Sys};
+
+pub use self::buffer::{Input, Output};
+pub use self::class::Class;
+pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
+pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
+pub use self::handler::{Accepted, Ctx, Handler, Refuse};
+pub use self::id::{ConnId, ListenerId, TaskId};
+pub use self::limits::{Config, Limits};
+pub use self::service::Key;
+pub use self::sys::{MioSys, Peer};
+pub use self::table::Table;
+pub use self::task::Handle;
+pub use self::time::Time;
+
+/// Counts of a reactor since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that ended.
+    pub closed: u64,
+    /// Connections accepted and dropped because no descriptor was left.
+    pub shed: u64,
+    /// Times that a listener paused at the gate or for want of descriptors.
+    pub pauses: u64,
+    /// Connections refused at `connections_max` or `per_client_max`.
+    pub limited: u64,
+    /// Times that a connection spent its budget of a turn.
+    pub exhausted: u64,
+}
+
+/// What one turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Events that the kernel delivered.
+    pub events: usize,
+    /// Connections accepted.
+    pub accepted: usize,
+    /// Connections that ended.
+    pub closed: usize,
+    /// Whether a drain has come to its end: `run` returns.
+    pub stopped: bool,
+}
+
+/// A drain under way.
+struct Drain {
+    until: Time,
+    /// The turn in which handlers are told: one after the last accepts, so that what their peers have already sent
+    /// is seen first.
+    tell: u64,
+}
+
+/// One event loop with its services. Several can live in one process, one thread each.
+pub struct Reactor<S: Sys = MioSys> {
+    sys: S,
+    core: Core,
+    config: Config,
+    services: Vec<Box<dyn Service>>,
+    /// By the slot of their links.
+    sockets: Vec<Option<S::Socket>>,
+    listeners: Slab<Listener<S>>,
+    /// The listeners' slots, in the order of their making.
+    listener_slots: Vec<usize>,
+    next_listener_serial: u32,
+    handle: Handle,
+    gate: u32,
+    last_pause_log: Time,
+    drain: Option<Drain>,
+    stats: Stats,
+    /// Kept between turns so that a turn allocates nothing.
+    scratch: Vec<u32>,
+}
+
+impl<S: Sys> std::fmt::Debug for Reactor<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reactor")
+            .field("connections", &self.core.links.len())
+            .field("listeners", &self.listeners.len())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reactor<MioSys> {
+    /// A reactor on the real kernel.
+    ///
+    /// # Errors
+    /// When the system gives no poll.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let sys = MioSys::new().map_err(|e| Error::new("make a poll", None, e))?;
+        Ok(Self::with_sys(sys, config))
+    }
+}
+
+impl AsFd for Reactor<MioSys> {
+    /// The poll's descriptor: readable when a turn has events. For nesting in another loop, which must also call
+    /// [`Reactor::turn`] when [`Reactor::next_wait`] has passed.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sys.as_fd()
+    }
+}
+
+impl AsRawFd for Reactor<MioSys> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.sys.as_raw_fd()
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    /// A reactor on the kernel that is given.
+    pub fn with_sys(mut sys: S, config: Config) -> Self {
+        let (now, unix) = (sys.now(), sys.unix_time());
+        let handle = Handle::new(sys.waker());
+        let gate = config.connections_gate.unwrap_or_else(|| {
+            let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
+            let reserve = (limit / 8).max(16);
+            u32::try_from(limit.saturating_sub(reserve).max(1)).unwrap_or(u32::MAX)
+        });
+        Self {
+            sys,
+            core: Core::new(now, unix),
+            config,
+            services: Vec::new(),
+            sockets: Vec::new(),
+            listeners: Slab::new(),
+            listener_slots: Vec::new(),
+            next_listener_serial: 1,
+            handle,
+            gate,
+            last_pause_log: Time::ZERO,
+            drain: None,
+            stats: Stats::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Adds a service. Its bounds are [`Handler::limits`].
+    pub fn add<H: Handler>(&mut self, handler: H) -> Key<H> {
+        let limits = handler.limits();
+        let index = self.services.len() as u16;
+        let timeouts = (&limits).into();
+        self.core.services.push(ServiceInfo { timeouts, limits, count: 0, clients: Default::default() });
+        self.services.push(Box::new(Bound { handler, conns: Slab::new(), index }));
+        Key::new(index)
+    }
+
+    /// Listens for connections of a service. A name is resolved first, which blocks.
+    ///
+    /// # Errors
+    /// The step that failed, with its class.
+    pub fn listen<H: Handler>(&mut self, key: Key<H>, at: &Endpoint) -> Result<ListenerId, Error> {
+        let serial = self.next_listener_serial;
+        let id = ListenerId { slot: self.listeners.vacant_key() as u32, serial };
+        let made = self
+            .sys
+            .listen(at, Token::Listener(id))
+            .map_err(|e| Error::new(e.step, Some(at.short()), e.source))?;
+        self.next_listener_serial = serial.wrapping_add(2);
+        log::debug!("listener {} made in {} ns: {:?}", made.at, made.parts.total(), made.parts);
+        let slot = self.listeners.insert(Listener {
+            socket: made.listener,
+            at: made.at,
+            parts: made.parts,
+            service: key.index,
+            serial,
+            ready: false,
+            ready_since: self.core.now,
+            paused_until: None,
+        });
+        self.listener_slots.push(slot);
+        Ok(id)
+    }
+
+    /// Stops listening. Whether the listener still was.
+    pub fn unlisten(&mut self, id: ListenerId) -> bool {
+        let known = self.listeners.get(id.slot as usize).is_some_and(|l| l.serial == id.serial);
+        if known {
+            self.remove_listener(id.slot as usize);
+        }
+        known
+    }
+
+    /// Where a listener listens, with the port that the kernel chose.
+    pub fn local(&self, id: ListenerId) -> Option<&Endpoint> {
+        self.listeners.get(id.slot as usize).filter(|l| l.serial == id.serial).map(|l| &l.at)
+    }
+
+    /// What the making of a listener cost, step by step.
+    pub fn setup(&self, id: ListenerId) -> Option<SetupParts> {
+        self.listeners.get(id.slot as usize).filter(|l| l.serial == id.serial).map(|l| l.parts)
+    }
+
+    /// Connects out. How it went comes as `on_open` or `on_close`.
+    ///
+    /// # Errors
+    /// When the endpoint is a name ([`Endpoint::resolve`] makes addresses of it) or a descriptor.
+    pub fn connect<H: Handler>(
+        &mut self,
+        key: Key<H>,
+        to: &Endpoint,
+        conn: H::Conn,
+    ) -> Result<ConnId, Error> {
+        self.refresh_clock();
+        self.with(key, |_, table| table.connect(to, conn).ok()).ok_or_else(|| {
+            Error::new("connect to", Some(to.short()), std::io::ErrorKind::InvalidInput.into())
+        })
+    }
+
+    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service.
+    ///
+    /// # Errors
+    /// When it cannot be polled or registered.
+    pub fn adopt<H: Handler>(&mut self, key: Key<H>, fd: OwnedFd, conn: H::Conn) -> Result<ConnId, Error> {
+        self.refresh_clock();
+        let fail = |e| Error::new("adopt", None, e);
+        let (socket, peer) = self.sys.adopt(fd).map_err(fail)?;
+        let index = self.with(key, |_, table| table.conns.insert(Some(conn)) as u32);
+        let slot = self.core.insert(key.index, peer, Stamps::begin(self.core.now), true);
+        let id = self.core.link(slot).id(slot);
+        if let Err(e) = self.sys.register(&socket, Token::Conn(id)) {
+            self.core.forget(slot);
+            self.with(key, |_, table| table.conns.remove(index as usize));
+            return Err(fail(e));
+        }
+        self.place_socket(slot, socket);
+        let now = self.sys.now();
+        let link = self.core.link(slot);
+        link.conn = index;
+        link.stamps.third = now;
+        link.stamps.open(now);
+        self.core.enqueue(slot);
+        Ok(id)
+    }
+
+    /// Calls `f` with a handler and its table, between turns.
+    ///
+    /// # Panics
+    /// When the key is of another reactor and of another type.
+    #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
+    pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
+        let service: &mut dyn Any = self
+            .services
+            .get_mut(key.index as usize)
+            .map(|s| s.as_any())
+            .expect("the key belongs to another reactor");
+        let bound = service.downcast_mut::<Bound<H>>().expect("the key belongs to another reactor");
+        let (handler, mut table) = bound.table(&mut self.core);
+        f(handler, &mut table)
+    }
+
+    /// Reaches this reactor from other threads.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Counts since the reactor was made.
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Connections of all services.
+    pub fn connections(&self) -> usize {
+        self.core.links.len()
+    }
+
+    /// How long the loop may sleep: zero when work waits, `None` when only an event can bring some. For embedders
+    /// that wait on [`AsFd`] themselves.
+    pub fn next_wait(&mut self) -> Option<Duration> {
+        self.refresh_clock();
+        self.wait(None)
+    }
+
+    /// One turn; waits for events at most `max_wait` (`None`: as long as it takes).
+    ///
+    /// # Errors
+    /// When the poll fails: the reactor cannot go on.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
+        let wait = self.wait(max_wait);
+        let events = self.poll(wait)?;
+        let mut turn = Turn { events, ..Turn::default() };
+        self.run_queue();
+        turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_tasks();
+        self.run_deadlines();
+        self.run_queue();
+        turn.closed = self.reap_all();
+        for at in 0..self.core.spent.len() {
+            let slot = self.core.spent[at];
+            self.core.queue.push_back(slot);
+        }
+        self.core.spent.clear();
+        turn.stopped = self.go_on_draining();
+        Ok(turn)
+    }
+
+    /// Turns until [`Handle::stop`] has drained the reactor. It can be run again afterwards.
+    ///
+    /// # Errors
+    /// Those of [`Reactor::turn`].
+    pub fn run(&mut self) -> Result<(), Error> {
+        while !self.turn(None)?.stopped {}
+        Ok(())
+    }
+
+    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
+    pub fn stop(&mut self, grace: Duration) {
+        self.refresh_clock();
+        let until = self.core.now + grace;
+        match &mut self.drain {
+            Some(drain) => drain.until = drain.until.min(until),
+            None => {
+                self.core.draining = true;
+                self.close_listeners();
+                self.drain = Some(Drain { until, tell: self.core.turn + 1 });
+            }
+        }
+    }
+
+    fn refresh_clock(&mut self) {
+        self.core.now = self.core.now.max(self.sys.now());
+    }
+
+    fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
+        let busy = !self.core.queue.is_empty()
+            || !self.core.posts.is_empty()
+            || !self.core.reaping.is_empty()
+            || self.accepts_wait()
+            || self.handle.is_pending()
+            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0);
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.core.wheel.next().map(|at| {
+            let now = self.core.now;
+            let ahead = (at.wrapping_sub(now.ms()) as i32).max(0) as u64 * 1_000_000;
+            Duration::from_nanos(ahead.saturating_sub(now.as_nanos() % 1_000_000))
+        });
+        let drain = self.drain.as_ref().map(|d| d.until - self.core.now);
+        [max_wait, timer, self.resume_wait(), drain].into_iter().flatten().min()
+    }
+
+    fn poll(&mut self, wait: Option<Duration>) -> Result<usize, Error> {
+        let (core, listeners) = (&mut self.core, &mut self.listeners);
+        let mut events = 0;
+        let before = core.now;
+        self.sys
+            .poll(wait, &mut |token, ready| {
+                events += 1;
+                match token {
+                    Token::Conn(id) => {
+                        if let Some(slot) = core.slot(id) {
+                            core.link(slot).mark(ready);
+                            core.enqueue(slot);
+                        }
+                    }
+                    Token::Listener(id) => {
+                        let known = listeners.get_mut(id.slot as usize).filter(|l| l.serial == id.serial);
+                        if let Some(l) = known.filter(|l| !l.ready) {
+                            l.ready = true;
+                            l.ready_since = Time::ZERO;
+                        }
+                    }
+                    Token::Wake => {}
+                }
+            })
+            .map_err(|e| Error::new("poll", None, e))?;
+        let now = self.sys.now().max(before);
+        if now.as_nanos() / 1_000_000_000 != before.as_nanos() / 1_000_000_000 || self.core.turn == 0 {
+            self.core.unix = self.sys.unix_time();
+        }
+        self.core.now = now;
+        self.core.turn += 1;
+        for (_, l) in &mut self.listeners {
+            if l.ready && l.ready_since == Time::ZERO {
+                l.ready_since = now;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Drives the connections that are queued at entry.
+    fn run_queue(&mut self) {
+        for _ in 0..self.core.queue.len() {
+            let Some(slot) = self.core.queue.pop_front() else { break };
+            self.drive(slot);
+        }
+    }
+
+    fn run_tasks(&mut self) {
+        // Only what was posted before this turn's tasks: a task that posts itself again must not stop the loop.
+        let waiting = self.core.posts.len();
+        let stop = self.handle.collect(&mut self.core);
+        let count = if waiting == 0 { self.core.posts.len() } else { waiting };
+        for _ in 0..count {
+            let Some(post) = self.core.posts.pop_front() else { break };
+            let Some(service) = self.services.get_mut(post.service as usize) else { continue };
+            if contain(|| (post.run)(service.as_any(), &mut self.core)).is_none() {
+                log::error!("task.panicked: a posted task panicked");
+            }
+        }
+        if let Some(grace) = stop {
+            self.stop(grace);
+        }
+    }
+
+    fn run_deadlines(&mut self) {
+        let mut due = std::mem::take(&mut self.scratch);
+        self.core.wheel.expire(self.core.now.ms(), &mut due);
+        for slot in due.drain(..) {
+            self.core.expired(slot);
+        }
+        self.scratch = due;
+    }
+
+    fn reap_all(&mut self) -> usize {
+        let mut ended = 0;
+        // Closing one connection can end another; those too, but only so many that a turn ends.
+        let most = self.core.reaping.len().max(64) * 4;
+        while ended < self.core.reaping.len().min(most) {
+            let slot = self.core.reaping[ended];
+            self.reap(slot);
+            ended += 1;
+        }
+        self.core.reaping.drain(..ended);
+        if ended > 0 {
+            self.resume_listeners();
+        }
+        ended
+    }
+
+    /// Connections that a drain waits for.
+    fn held(&self) -> usize {
+        self.core.services.iter().filter(|s| s.limits.hold_drain).map(|s| s.count as usize).sum()
+    }
+
+    /// Goes on with a drain; whether it has come to its end.
+    fn go_on_draining(&mut self) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        let (now, turn) = (self.core.now, self.core.turn);
+        if turn == drain.tell {
+            for (slot, link) in &mut self.core.links {
+                if self.core.services[link.service as usize].limits.hold_drain {
+                    link.set(DRAIN_DUE);
+                    if !link.has(QUEUED) {
+                        link.set(QUEUED);
+                        self.core.queue.push_back(slot as u32);
+                    }
+                }
+            }
+        }
+        if now >= drain.until {
+            self.abort_rest();
+        }
+        let over = self.held() == 0;
+        if over {
+            self.drain = None;
+            self.core.draining = false;
+        }
+        over
+    }
+
+    fn abort_rest(&mut self) {
+        let rest: Vec<u32> = self.core.links.iter().map(|(slot, _)| slot as u32).collect();
+        for slot in rest {
+            let service = self.core.link(slot).service as usize;
+            if self.core.services[service].limits.hold_drain {
+                self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
+            }
+        }
+        self.reap_all();
+    }
+
+    fn place_socket(&mut self, slot: u32, socket: S::Socket) {
+        let at = slot as usize;
+        if self.sockets.len() <= at {
+            self.sockets.resize_with(at + 1, || None);
+        }
+        self.sockets[at] = Some(socket);
+    }
+}
+
+impl<S: Sys> Drop for Reactor<S> {
+    fn drop(&mut self) {
+        self.handle.leave();
+        for slot in std::mem::take(&mut self.listener_slots) {
+            self.remove_listener(slot);
+        }
+        for socket in self.sockets.drain(..).flatten() {
+            self.sys.close(socket, false);
+        }
+    }
+}

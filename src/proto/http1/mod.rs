@@ -1,1 +1,10 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112): pure parsers and encoder, and the server handler on them.
+//!
+//! `head`, `body` and `encode` own the wire format: bytes in, values out, no socket, no clock, no allocation.
+//! Every way a peer can break the rules is a [`fault::Fault`], which names the answer and the class.
+
+pub mod body;
+mod chars;
+pub mod encode;
+pub mod fault;
+pub mod head;

@@ -1,1 +1,34 @@
-//! Static files beneath a root directory.
+//! Static files beneath a root directory: everything but the HTTP exchange itself.
+//!
+//! [`Files`] joins the parts: [`path`] turns a request path into a name, [`Root`] opens the name and nothing outside,
+//! [`Cache`] keeps what is hot and checks it each turn, [`Entry`] is a file ready to be sent. [`plan()`] then decides
+//! between 200, 206, 304 and 416. Nothing here owns a socket or reads a clock: turn and time are parameters.
+
+mod cache;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod checks;
+mod entry;
+mod lookup;
+mod meta;
+mod mime;
+pub mod path;
+mod plan;
+pub mod range;
+mod redirect;
+mod root;
+mod stepwise;
+#[cfg(test)]
+mod testing;
+mod validator;
+
+pub use cache::{Cache, Limits, Usage};
+pub use entry::{Body, Entry, LoadError};
+pub use lookup::{Files, Lookup};
+pub use meta::{Meta, SETTLE_S, Stamp};
+pub use mime::content_type;
+pub use path::{PathError, RelPath, Resolved};
+pub use plan::{Plan, plan};
+pub use redirect::{error_page, escape_html, location};
+pub use root::{OpenError, Opened, Resolver, Root};
+pub use validator::{Fields, Validators, Verdict};

@@ -1,0 +1,376 @@
+//! The reactor's state that is neither generic nor a socket: links, buffers, run queue, timers, and the verbs on
+//! them. It makes no system call and reads no clock: verbs change link state and queues only.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::buffer::{Io, Pool};
+use super::class::Class;
+use super::close::{self, By, CloseReason, Deadline, PhaseName};
+use super::endpoint::Endpoint;
+use super::id::ConnId;
+use super::ledger::{Closing, Stamps};
+use super::limits::{Limits, Timeouts};
+use super::link::flag::*;
+use super::link::{Expired, Input, Link, NONE, Phase, View};
+use super::sys::Peer;
+use super::task::Post;
+use super::time::Time;
+use super::timers::Wheel;
+
+/// A file on its way to a peer.
+pub(crate) struct FileSend {
+    pub(crate) file: Arc<File>,
+    pub(crate) offset: u64,
+    pub(crate) left: u64,
+    /// Bytes of tx that go first.
+    pub(crate) before: usize,
+}
+
+/// Why and how a connection is being closed.
+pub(crate) struct ClosingRecord {
+    pub(crate) reason: CloseReason,
+    pub(crate) stamps: Closing,
+}
+
+/// What the core knows of a service.
+pub(crate) struct ServiceInfo {
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) count: u32,
+    /// Connections by address; filled only when `per_client_max` is set.
+    pub(crate) clients: HashMap<IpAddr, u32>,
+}
+
+/// How a connection is to be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Manner {
+    /// Flush, FIN, linger.
+    Linger,
+    /// Flush, then close at once if nothing is unread, else FIN and linger.
+    Clean,
+    /// At once; RST.
+    Reset,
+    /// At once; a plain close.
+    Drop,
+}
+
+pub(crate) struct Core {
+    pub(crate) links: Slab<Link>,
+    ios: Slab<Io>,
+    pub(crate) pool: Pool,
+    pub(crate) queue: VecDeque<u32>,
+    /// Connections whose budget is spent: they go on in the next turn.
+    pub(crate) spent: Vec<u32>,
+    pub(crate) wheel: Wheel,
+    pub(crate) reaping: Vec<u32>,
+    pub(crate) closings: Slab<ClosingRecord>,
+    pub(crate) files: Slab<FileSend>,
+    pub(crate) dials: Slab<Endpoint>,
+    pub(crate) services: Vec<ServiceInfo>,
+    pub(crate) posts: VecDeque<Post>,
+    pub(crate) next_task: u64,
+    /// The turn's stamp.
+    pub(crate) now: Time,
+    /// The wall clock's second at the turn's stamp.
+    pub(crate) unix: u64,
+    pub(crate) turn: u64,
+    pub(crate) draining: bool,
+    /// The connection that is being driven, else [`NONE`]: it need not be queued.
+    pub(crate) driving: u32,
+    next_serial: u32,
+}
+
+impl Core {
+    pub(crate) fn new(now: Time, unix: u64) -> Self {
+        Self {
+            links: Slab::new(),
+            ios: Slab::new(),
+            pool: Pool::default(),
+            queue: VecDeque::new(),
+            spent: Vec::new(),
+            wheel: Wheel::new(now.ms()),
+            reaping: Vec::new(),
+            closings: Slab::new(),
+            files: Slab::new(),
+            dials: Slab::new(),
+            services: Vec::new(),
+            posts: VecDeque::new(),
+            next_task: 0,
+            now,
+            unix,
+            turn: 0,
+            draining: false,
+            driving: NONE,
+            next_serial: 0,
+        }
+    }
+
+    /// Adds a connection. Serials are even and never repeat within 2^31 connections.
+    pub(crate) fn insert(&mut self, service: u16, peer: Peer, stamps: Stamps, open: bool) -> u32 {
+        self.next_serial = self.next_serial.wrapping_add(2);
+        let slot = self.links.insert(Link::new(service, self.next_serial, peer, stamps, open)) as u32;
+        let info = &mut self.services[service as usize];
+        info.count += 1;
+        if let (Some(_), Peer::Tcp(at)) = (info.limits.per_client_max, peer) {
+            *info.clients.entry(at.ip()).or_default() += 1;
+        }
+        slot
+    }
+
+    /// The limit that one more connection of `service` from `peer` would break.
+    pub(crate) fn over_limit(&self, service: u16, peer: Peer) -> bool {
+        let info = &self.services[service as usize];
+        let per_client = match (info.limits.per_client_max, peer) {
+            (Some(max), Peer::Tcp(at)) => info.clients.get(&at.ip()).is_some_and(|n| *n >= max),
+            _ => false,
+        };
+        per_client || info.limits.connections_max.is_some_and(|max| info.count >= max)
+    }
+
+    /// Takes the books' note of a connection that is no more.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let link = self.links.remove(slot as usize);
+        let info = &mut self.services[link.service as usize];
+        info.count -= 1;
+        if let (Some(_), Peer::Tcp(at)) = (info.limits.per_client_max, link.peer.unpack()) {
+            if let Some(n) = info.clients.get_mut(&at.ip()) {
+                *n -= 1;
+                if *n == 0 {
+                    info.clients.remove(&at.ip());
+                }
+            }
+        }
+        self.wheel.cancel(slot);
+        if link.closing != NONE {
+            self.closings.remove(link.closing as usize);
+        }
+        if link.has_file() {
+            self.files.remove(link.side as usize);
+        } else if link.side != NONE {
+            self.dials.remove(link.side as usize);
+        }
+        if link.io != NONE {
+            let mut io = self.ios.remove(link.io as usize);
+            io.rx.consume(usize::MAX);
+            io.tx.consume(usize::MAX);
+            io.rx.settle(&mut self.pool);
+            io.tx.settle(&mut self.pool);
+        }
+    }
+
+    /// The slot of `id`, if that connection still is.
+    pub(crate) fn slot(&self, id: ConnId) -> Option<u32> {
+        self.links.get(id.slot as usize).is_some_and(|l| l.serial == id.serial).then_some(id.slot)
+    }
+
+    pub(crate) fn link(&mut self, slot: u32) -> &mut Link {
+        &mut self.links[slot as usize]
+    }
+
+    /// Queues a connection to be driven.
+    pub(crate) fn enqueue(&mut self, slot: u32) {
+        if slot == self.driving {
+            return;
+        }
+        let link = &mut self.links[slot as usize];
+        if !link.has(QUEUED) {
+            link.set(QUEUED);
+            self.queue.push_back(slot);
+        }
+    }
+
+    /// Moves the buffers out of the core while a connection is driven or called.
+    pub(crate) fn take_io(&mut self, slot: u32) -> Io {
+        let link = &mut self.links[slot as usize];
+        match std::mem::replace(&mut link.io, NONE) {
+            NONE => Io::default(),
+            io => self.ios.remove(io as usize),
+        }
+    }
+
+    /// Puts the buffers back; blocks that hold nothing go to the pool.
+    pub(crate) fn put_io(&mut self, slot: u32, mut io: Io) {
+        io.rx.settle(&mut self.pool);
+        io.tx.settle(&mut self.pool);
+        if io.rx.holds_block() || io.tx.holds_block() {
+            self.links[slot as usize].io = self.ios.insert(io) as u32;
+        }
+    }
+
+    /// The buffers of a connection that is not being driven.
+    pub(crate) fn io(&mut self, slot: u32) -> (&mut Io, &mut Pool) {
+        let link = &mut self.links[slot as usize];
+        if link.io == NONE {
+            link.io = self.ios.insert(Io::default()) as u32;
+        }
+        (&mut self.ios[link.io as usize], &mut self.pool)
+    }
+
+    /// Buffer levels as the link sees them.
+    pub(crate) fn view(&self, slot: u32, io: &Io) -> View {
+        let link = &self.links[slot as usize];
+        let span = link.has_file().then(|| {
+            let file = &self.files[link.side as usize];
+            (file.before, file.left)
+        });
+        View { rx: io.rx.len(), tx: io.tx.len(), span }
+    }
+
+    /// The view of a connection that is not being driven.
+    pub(crate) fn resting_view(&self, slot: u32) -> View {
+        match self.links[slot as usize].io {
+            NONE => self.view(slot, &Io::default()),
+            io => self.view(slot, &self.ios[io as usize]),
+        }
+    }
+
+    /// Starts to close a connection, or replaces a harmless reason by a failure.
+    pub(crate) fn begin_close(&mut self, slot: u32, mut reason: CloseReason, manner: Manner) {
+        let now = self.now;
+        let link = &mut self.links[slot as usize];
+        if link.is_done() {
+            return;
+        }
+        reason.phase = match link.phase {
+            Phase::Connect(_) => PhaseName::Connect,
+            Phase::Transfer { .. } => PhaseName::Transfer,
+            Phase::Teardown(_) => PhaseName::Teardown,
+        };
+        if link.closing == NONE {
+            let stamps = Closing { wanted: now, flushed: None, lingering: false };
+            link.closing = self.closings.insert(ClosingRecord { reason, stamps }) as u32;
+        } else {
+            let record = &mut self.closings[link.closing as usize];
+            if record.reason.class.is_none() && reason.class.is_some() {
+                record.reason = reason;
+            }
+        }
+        match manner {
+            Manner::Linger => link.input(Input::Close),
+            Manner::Clean => {
+                link.set(CLEAN);
+                link.input(Input::Close);
+            }
+            Manner::Reset => {
+                link.set(RESET);
+                link.input(Input::End);
+            }
+            Manner::Drop => link.input(Input::End),
+        }
+        self.settle_close(slot);
+        self.enqueue(slot);
+    }
+
+    /// Stamps the progress of a teardown, and hands a connection that is done to the reaper.
+    pub(crate) fn settle_close(&mut self, slot: u32) {
+        let now = self.now;
+        let link = &mut self.links[slot as usize];
+        if link.closing != NONE && !matches!(link.phase, Phase::Teardown(super::link::Teardown::Flush)) {
+            let record = &mut self.closings[link.closing as usize];
+            record.stamps.flushed.get_or_insert(now);
+            record.stamps.lingering |= !link.is_done();
+        }
+        if link.is_done() && !link.has(REAPING) {
+            link.set(REAPING);
+            self.reaping.push(slot);
+        }
+    }
+
+    /// A connection failed by the system's word.
+    pub(crate) fn fail(&mut self, slot: u32, class: &'static Class, errno: Option<i32>, d: Option<Deadline>) {
+        let by = if d.is_some() { By::Reactor } else { By::Peer };
+        let reason = CloseReason {
+            class: Some(class),
+            errno,
+            deadline: d,
+            ..CloseReason::new(by, PhaseName::Transfer)
+        };
+        let manner = if d.is_some() { Manner::Reset } else { Manner::Drop };
+        self.begin_close(slot, reason, manner);
+    }
+
+    /// A callback of the connection panicked.
+    pub(crate) fn panicked(&mut self, slot: u32) {
+        let reason = CloseReason {
+            class: Some(&close::TASK_PANICKED),
+            ..CloseReason::new(By::Us, PhaseName::Transfer)
+        };
+        self.begin_close(slot, reason, Manner::Reset);
+    }
+
+    /// Files the connection's earliest deadline; a later one than is filed waits until the entry fires.
+    pub(crate) fn refile(&mut self, slot: u32) {
+        let now = self.now.ms();
+        let link = &mut self.links[slot as usize];
+        let t = &self.services[link.service as usize].timeouts;
+        let Some(at) = link.deadline(t, now) else { return };
+        let sooner = (at.wrapping_sub(link.filed) as i32) < 0;
+        if !link.has(FILED) || sooner {
+            link.set(FILED);
+            link.filed = at;
+            self.wheel.file(slot, at);
+        }
+    }
+
+    /// A timer entry fired.
+    pub(crate) fn expired(&mut self, slot: u32) {
+        let now = self.now.ms();
+        let Some(link) = self.links.get_mut(slot as usize) else { return };
+        link.clear(FILED);
+        let t = self.services[link.service as usize].timeouts;
+        match link.expire(&t, now) {
+            Some(Expired::Connect) => {
+                self.fail(slot, &close::TCP_TIMED_OUT, None, Some(Deadline::Connect));
+            }
+            Some(Expired::Idle) => {
+                let reason = CloseReason {
+                    class: Some(&close::TCP_IDLE),
+                    deadline: Some(Deadline::Idle),
+                    ..CloseReason::new(By::Reactor, PhaseName::Transfer)
+                };
+                self.begin_close(slot, reason, Manner::Clean);
+            }
+            Some(Expired::Linger) => {
+                link.input(Input::End);
+                self.settle_close(slot);
+            }
+            None if link.has(TIMER_DUE | DEADLINE_DUE | PROBE_DUE) => self.enqueue(slot),
+            None => self.refile(slot),
+        }
+    }
+
+    /// Begins to send a part of a file behind what is in tx.
+    pub(crate) fn send_file(
+        &mut self,
+        slot: u32,
+        file: Arc<File>,
+        range: Range<u64>,
+        tx_len: usize,
+    ) -> Result<(), Arc<File>> {
+        let link = &mut self.links[slot as usize];
+        if !link.tx_open() || !matches!(link.phase, Phase::Transfer { .. }) {
+            return Err(file);
+        }
+        let left = range.end.saturating_sub(range.start);
+        if left == 0 {
+            link.set(ROOM_DUE);
+        } else {
+            let send = FileSend { file, offset: range.start, left, before: tx_len };
+            link.side = self.files.insert(send) as u32;
+        }
+        self.enqueue(slot);
+        Ok(())
+    }
+
+    /// The bytes of a connection that never reached the kernel.
+    pub(crate) fn unsent(&self, slot: u32) -> u64 {
+        let v = self.resting_view(slot);
+        v.tx as u64 + v.span.map_or(0, |(_, left)| left)
+    }
+}

@@ -1,0 +1,97 @@
+//! Bounds: of a reactor ([`Config`]) and of the connections of one service ([`Limits`]). All have safe defaults.
+
+use std::time::Duration;
+
+use super::time::millis;
+
+/// Bounds and deadlines of every connection of one service. `None` switches a deadline off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Outbound: from the connect to the established connection. Default 10 s.
+    pub connect_timeout: Option<Duration>,
+    /// No byte in either direction while the connection waits for its peer. Default 10 min.
+    pub idle_timeout: Option<Duration>,
+    /// No byte acknowledged by the peer while bytes wait to be sent. Default 30 s.
+    ///
+    /// The kernel is asked for acknowledgements only while bytes wait, four times in this time, so a peer that
+    /// stops reading is found after one to one and a quarter of it.
+    pub stall_timeout: Option<Duration>,
+    /// Lingering close: silence of the peer after our FIN. Default 2 s.
+    pub linger_silence: Duration,
+    /// Lingering close: the whole of it. Default 10 s.
+    pub linger_timeout: Duration,
+    /// Connections of this service at one time; more are refused with a word. Default: unlimited.
+    pub connections_max: Option<u32>,
+    /// Connections of this service from one client address at one time. Default: unlimited.
+    pub per_client_max: Option<u32>,
+    /// Whether a reactor that drains waits for the connections of this service. Default: yes. No for helpers of the
+    /// program itself, such as a descriptor that brings signals.
+    pub hold_drain: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Some(Duration::from_secs(10)),
+            idle_timeout: Some(Duration::from_secs(600)),
+            stall_timeout: Some(Duration::from_secs(30)),
+            linger_silence: Duration::from_secs(2),
+            linger_timeout: Duration::from_secs(10),
+            connections_max: None,
+            per_client_max: None,
+            hold_drain: true,
+        }
+    }
+}
+
+/// Bounds of a reactor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Connections of all services at which listeners pause (the rest waits in the kernel's queue). `None`: the
+    /// limit of descriptors less a reserve of an eighth, at least 16.
+    pub connections_gate: Option<u32>,
+    /// Bytes that one connection may move in one turn. Default 256 KiB.
+    pub turn_bytes_max: usize,
+    /// Reads that one connection may make in one turn. Default 16.
+    pub turn_reads_max: u32,
+    /// Connections that one listener may accept in one turn. Default 64.
+    pub turn_accepts_max: u32,
+    /// Wait before a listener that ran out of descriptors tries again without a close. Default 100 ms.
+    pub accept_pause: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections_gate: None,
+            turn_bytes_max: 256 * 1024,
+            turn_reads_max: 16,
+            turn_accepts_max: 64,
+            accept_pause: Duration::from_millis(100),
+        }
+    }
+}
+
+/// The deadlines of [`Limits`] as the links count them, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Option<u32>,
+    pub(crate) idle: Option<u32>,
+    pub(crate) stall: Option<u32>,
+    pub(crate) linger_silence: u32,
+    pub(crate) linger: u32,
+}
+
+impl From<&Limits> for Timeouts {
+    fn from(l: &Limits) -> Self {
+        Self {
+            connect: l.connect_timeout.map(millis),
+            idle: l.idle_timeout.map(millis),
+            stall: l.stall_timeout.map(millis),
+            linger_silence: millis(l.linger_silence),
+            linger: millis(l.linger_timeout),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Listeners: readiness kept, a budget of accepts a turn, the capacity gate, and the pause when descriptors run out.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::endpoint::Endpoint;
+use super::handler::{Accepted, Refuse};
+use super::id::{ListenerId, Token};
+use super::ledger::Stamps;
+use super::link::flag::*;
+use super::sys::{Peer, SetupParts, Sys};
+use super::time::Time;
+use super::{Manner, Reactor, close};
+
+/// A listener of a reactor.
+pub(crate) struct Listener<S: Sys> {
+    pub(crate) socket: S::Listener,
+    pub(crate) at: Endpoint,
+    pub(crate) parts: SetupParts,
+    pub(crate) service: u16,
+    pub(crate) serial: u32,
+    /// The kernel said that connections wait; cleared only by `WouldBlock`.
+    pub(crate) ready: bool,
+    /// When it became ready, for the ledger.
+    pub(crate) ready_since: Time,
+    /// Paused until then, or until a connection closes.
+    pub(crate) paused_until: Option<Time>,
+}
+
+/// What an accept error means.
+#[derive(PartialEq, Eq, Debug)]
+enum AcceptError {
+    Empty,
+    /// About one connection only: go on with the next.
+    Transient,
+    Exhausted,
+    Broken,
+}
+
+/// Errors that `accept(2)` passes on from the new connection are that connection's; see "Error handling" there.
+fn classify(e: &io::Error) -> AcceptError {
+    match e.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::AGAIN) => AcceptError::Empty,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => AcceptError::Exhausted,
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => AcceptError::Broken,
+        _ if e.kind() == io::ErrorKind::WouldBlock => AcceptError::Empty,
+        _ => AcceptError::Transient,
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    /// Whether a listener could accept now.
+    pub(crate) fn accepts_wait(&self) -> bool {
+        self.listeners.iter().any(|(_, l)| l.ready && l.paused_until.is_none())
+    }
+
+    /// The earliest end of a pause.
+    pub(crate) fn next_resume(&self) -> Option<Time> {
+        self.listeners.iter().filter(|(_, l)| l.ready).filter_map(|(_, l)| l.paused_until).min()
+    }
+
+    /// Accepts on every ready listener, at most its budget. `usize`: connections taken.
+    pub(crate) fn accept_all(&mut self, budget: u32) -> usize {
+        let mut taken = 0;
+        for at in 0..self.listener_slots.len() {
+            let slot = self.listener_slots[at];
+            if let Some(l) = self.listeners.get_mut(slot) {
+                if l.paused_until.is_some_and(|until| until <= self.core.now) {
+                    l.paused_until = None;
+                }
+                if l.ready && l.paused_until.is_none() {
+                    taken += self.accept_some(slot, budget);
+                }
+            }
+        }
+        taken
+    }
+
+    fn accept_some(&mut self, slot: usize, budget: u32) -> usize {
+        let mut taken = 0;
+        for _ in 0..budget {
+            if self.core.links.len() >= self.gate as usize {
+                self.pause_listener(slot, "the capacity gate was reached");
+                break;
+            }
+            let Some(listener) = self.listeners.get_mut(slot) else { break };
+            match self.sys.accept(&listener.socket) {
+                Ok((socket, peer)) => {
+                    taken += 1;
+                    self.admit(slot, socket, peer);
+                }
+                Err(e) => match classify(&e) {
+                    AcceptError::Empty => {
+                        listener.ready = false;
+                        break;
+                    }
+                    AcceptError::Transient => {}
+                    AcceptError::Exhausted => {
+                        let shed = self.sys.shed(&listener.socket);
+                        self.stats.shed += u64::from(shed);
+                        self.pause_listener(slot, "socket.fd_exhausted: no descriptor is left");
+                        break;
+                    }
+                    AcceptError::Broken => {
+                        log::error!("listener {} is broken and was closed: {e}", listener.at);
+                        self.remove_listener(slot);
+                        break;
+                    }
+                },
+            }
+        }
+        taken
+    }
+
+    /// Stops accepting until a connection closes or the pause is over. The readiness is kept: on an edge-triggered
+    /// poll no event will tell of it again.
+    fn pause_listener(&mut self, slot: usize, why: &str) {
+        let now = self.core.now;
+        if let Some(l) = self.listeners.get_mut(slot) {
+            l.paused_until = Some(now + self.config.accept_pause);
+            self.stats.pauses += 1;
+            if now.since(self.last_pause_log) >= 1_000_000_000 || self.last_pause_log == Time::ZERO {
+                self.last_pause_log = now;
+                log::warn!(
+                    "listener {} pauses: {why} ({} connections, {} pauses so far)",
+                    l.at,
+                    self.core.links.len(),
+                    self.stats.pauses
+                );
+            }
+        }
+    }
+
+    /// A connection closed: paused listeners may go on.
+    pub(crate) fn resume_listeners(&mut self) {
+        for (_, l) in &mut self.listeners {
+            l.paused_until = None;
+        }
+    }
+
+    fn admit(&mut self, slot: usize, socket: S::Socket, peer: Peer) {
+        let Some(l) = self.listeners.get(slot) else { return };
+        let (service, serial, since) = (l.service, l.serial, l.ready_since);
+        let accepted = self.sys.now();
+        let over = self.core.over_limit(service, peer);
+        let mut stamps = Stamps::begin(since.min(accepted));
+        stamps.second = accepted;
+        let conn = self.core.insert(service, peer, stamps, true);
+        let id = self.core.link(conn).id(conn);
+        let drains = S::short_read_drains(&socket);
+        let registered = self.sys.register(&socket, Token::Conn(id));
+        self.place_socket(conn, socket);
+        let third = self.sys.now();
+        let link = self.core.link(conn);
+        link.listener = ListenerId { slot: slot as u32, serial };
+        link.stamps.third = third;
+        link.stamps.open(third);
+        if drains {
+            link.set(SHORT_DRAINS);
+        }
+        if let Err(e) = registered {
+            log::warn!("connection from {peer} could not be registered: {e}");
+            self.core.fail(conn, close::class_of(&e), e.raw_os_error(), None);
+            return;
+        }
+        let Some(l) = self.listeners.get(slot) else { return };
+        let from = Accepted { listener: ListenerId { slot: slot as u32, serial }, at: &l.at, peer };
+        let Some(handler) = self.services.get_mut(service as usize) else { return };
+        let refuse = if over {
+            self.stats.limited += 1;
+            handler.limit(from)
+        } else {
+            match handler.accept(from) {
+                Ok(index) => {
+                    self.core.link(conn).conn = index;
+                    self.core.enqueue(conn);
+                    return;
+                }
+                Err(refuse) => refuse,
+            }
+        };
+        self.refuse(conn, &refuse, over);
+    }
+
+    /// Sends the refusal, if it has words, and closes. The handler never had the connection.
+    fn refuse(&mut self, conn: u32, refuse: &Refuse, limit: bool) {
+        use super::close::{By, CloseReason, PhaseName};
+        let class = limit.then_some(&close::TCP_REFUSED_HERE);
+        let reason = CloseReason { class, ..CloseReason::new(By::Us, PhaseName::Connect) };
+        self.core.link(conn).clear(OPEN_DUE);
+        if refuse.answer.is_empty() {
+            self.core.begin_close(conn, reason, Manner::Drop);
+            return;
+        }
+        let (io, pool) = self.core.io(conn);
+        io.tx.attach(pool);
+        let spare = io.tx.spare();
+        let n = refuse.answer.len().min(spare.len());
+        spare[..n].copy_from_slice(&refuse.answer[..n]);
+        io.tx.commit(n);
+        self.core.begin_close(conn, reason, Manner::Linger);
+    }
+
+    /// Draining: what the kernel has queued is accepted, then every listener is closed.
+    pub(crate) fn close_listeners(&mut self) {
+        for (_, l) in &mut self.listeners {
+            // A connection can be queued without an event having been seen yet.
+            l.ready = true;
+            l.paused_until = None;
+            l.ready_since = self.core.now;
+        }
+        self.accept_all(u32::MAX);
+        for slot in std::mem::take(&mut self.listener_slots) {
+            self.remove_listener(slot);
+        }
+    }
+
+    pub(crate) fn remove_listener(&mut self, slot: usize) {
+        self.listener_slots.retain(|s| *s != slot);
+        if let Some(l) = self.listeners.try_remove(slot) {
+            self.sys.close_listener(l.socket);
+        }
+    }
+
+    /// How long the loop may sleep for its listeners' sake.
+    pub(crate) fn resume_wait(&self) -> Option<Duration> {
+        self.next_resume().map(|at| at - self.core.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_errors_are_told_apart() {
+        let of = |e: Errno| classify(&io::Error::from(e));
+        assert_eq!(of(Errno::AGAIN), AcceptError::Empty);
+        for e in [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM, Errno::NETDOWN, Errno::TIMEDOUT]
+        {
+            assert_eq!(of(e), AcceptError::Transient, "{e:?}");
+        }
+        for e in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(of(e), AcceptError::Exhausted, "{e:?}");
+        }
+        assert_eq!(of(Errno::BADF), AcceptError::Broken);
+    }
+}
