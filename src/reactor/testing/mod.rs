@@ -25,9 +25,11 @@
     reason = "a test's tool: a broken assumption should stop the test where it is"
 )]
 
+mod check;
 mod faults;
 mod kernel;
 mod peer;
+mod probe;
 mod rng;
 mod runner;
 mod setup;
@@ -42,6 +44,7 @@ mod tests;
 pub use faults::Faults;
 pub use kernel::{Call, ProcessId};
 pub use peer::{SimPeer, SimServer};
+pub use probe::Probe;
 pub use rng::Rng;
 pub use runner::seeds;
 pub use sys::{SimListener, SimSocket, SimSys};

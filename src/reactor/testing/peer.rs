@@ -133,6 +133,15 @@ impl SimPeer {
         }
     }
 
+    /// How many bytes the other side's writes find room for until this one has read them, from now on.
+    pub fn set_room(&mut self, n: usize) {
+        let kernel = &mut *self.kernel.borrow_mut();
+        if let Some(sock) = kernel.socks.get_mut(&self.id) {
+            sock.rx.send_max = n.max(1);
+            sock.rx.recv_max = n.max(1);
+        }
+    }
+
     /// Sends an urgent byte behind what was written: the reader sees PRIORITY, and one of its reads stops there. On a
     /// Unix socket, which has none, a read stops as it does at passed descriptors.
     pub fn write_urgent(&mut self) {

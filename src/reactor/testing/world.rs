@@ -96,6 +96,13 @@ impl World {
         kernel.is_idle()
     }
 
+    /// Whether any process would find an event.
+    pub(super) fn has_due(&self) -> bool {
+        let kernel = &mut *self.kernel.borrow_mut();
+        kernel.advance(Duration::ZERO);
+        (0..kernel.processes.len()).any(|n| kernel.has_due(ProcessId(n)))
+    }
+
     /// Whether a process has waited without end in a world where nothing could happen any more: a hang. Asking
     /// clears it.
     pub fn is_stuck(&self) -> bool {
