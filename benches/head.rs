@@ -67,9 +67,11 @@ fn response_head(bencher: Bencher<'_, '_>) {
     let date = DateCache::new(784_111_777);
     let mut buf = [0; 512];
     bencher.bench_local(|| {
-        let mut head = HeadWriter::new(black_box(&mut buf), 200, &date);
-        head.field("Content-Type", b"text/plain").content_length(13).persist(Persist::Default);
-        head.finish()
+        let mut head = HeadWriter::new(&mut buf, black_box(200), &date);
+        head.field("Content-Type", b"text/plain").content_length(black_box(13)).persist(Persist::Default);
+        let len = head.finish();
+        black_box(&buf);
+        len
     });
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn head_with(data: &[u8], limits: &Limits, step: usize) {
 fn sane(head: &Head<'_>, data: &[u8], limits: &Limits) {
     let bytes = &data[..head.consumed];
     assert!(head.consumed <= limits.head_bytes_max as usize && bytes.ends_with(b"\r\n\r\n"));
-    assert!(head.target.len() <= limits.uri_bytes_max as usize && !head.target.is_empty());
+    assert!(head.target.len() <= limits.uri_bytes_max.max(1) as usize && !head.target.is_empty());
     assert!(head.target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#'));
     assert!(head.fields().len() <= usize::from(limits.fields_max));
     for (at, byte) in bytes.iter().enumerate() {

@@ -1,8 +1,10 @@
 //! Replays the fuzz corpora and tries the same oracles on generated input, so that plain `cargo test` keeps what
 //! fuzzing has found.
 #![cfg(feature = "http")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../fuzz/checks.rs"]
+#[allow(clippy::unwrap_used, reason = "a broken promise panics")]
 mod checks;
 
 use std::fs;
@@ -120,7 +122,7 @@ fn chunk_stream() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: ProptestConfig::default().cases.max(1500), ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_as_a_head_keep_the_promises(data in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -183,10 +183,14 @@ classes! {
 pub(crate) fn class_of(e: &io::Error) -> &'static Class {
     use rustix::io::Errno as E;
     let Some(errno) = e.raw_os_error() else {
-        return match e.kind() {
-            io::ErrorKind::NotFound => &SOCKET_NOT_FOUND,
-            io::ErrorKind::InvalidInput => &SOCKET_INVALID,
-            _ => &SOCKET_IO,
+        let missing = e.kind() == io::ErrorKind::NotFound;
+        let invalid = e.kind() == io::ErrorKind::InvalidInput;
+        return if missing {
+            &SOCKET_NOT_FOUND
+        } else if invalid {
+            &SOCKET_INVALID
+        } else {
+            &SOCKET_IO
         };
     };
     match E::from_raw_os_error(errno) {

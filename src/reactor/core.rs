@@ -138,12 +138,12 @@ impl Core {
         let link = self.links.remove(slot as usize);
         let info = &mut self.services[link.service as usize];
         info.count -= 1;
-        if let (Some(_), Peer::Tcp(at)) = (info.limits.per_client_max, link.peer.unpack()) {
-            if let Some(n) = info.clients.get_mut(&at.ip()) {
-                *n -= 1;
-                if *n == 0 {
-                    info.clients.remove(&at.ip());
-                }
+        if let (Some(_), Peer::Tcp(at)) = (info.limits.per_client_max, link.peer.unpack())
+            && let Some(n) = info.clients.get_mut(&at.ip())
+        {
+            *n -= 1;
+            if *n == 0 {
+                info.clients.remove(&at.ip());
             }
         }
         self.wheel.cancel(slot);
@@ -372,5 +372,11 @@ impl Core {
     pub(crate) fn unsent(&self, slot: u32) -> u64 {
         let v = self.resting_view(slot);
         v.tx as u64 + v.span.map_or(0, |(_, left)| left)
+    }
+
+    /// How many entries the side tables hold: buffers, closing records, dials and files.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn side_counts(&self) -> (usize, usize, usize) {
+        (self.ios.len(), self.closings.len(), self.dials.len() + self.files.len())
     }
 }

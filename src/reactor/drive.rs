@@ -3,6 +3,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use super::buffer::{BLOCK, Io};
 use super::close::{self, By, CloseReason, PhaseName, Report};
 use super::id::Token;
@@ -197,17 +199,15 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         let send = &mut self.core.files[link.side as usize];
-        match op {
-            Op::Write { .. } => send.before = send.before.saturating_sub(n),
-            Op::SendFile { .. } => {
-                send.offset += n as u64;
-                send.left = send.left.saturating_sub(n as u64);
-                if send.left == 0 {
-                    self.core.files.remove(link.side as usize);
-                    link.side = NONE;
-                }
+        if matches!(op, Op::Write { .. }) {
+            send.before = send.before.saturating_sub(n);
+        } else if matches!(op, Op::SendFile { .. }) {
+            send.offset += n as u64;
+            send.left = send.left.saturating_sub(n as u64);
+            if send.left == 0 {
+                self.core.files.remove(link.side as usize);
+                link.side = NONE;
             }
-            _ => {}
         }
     }
 
@@ -278,16 +278,19 @@ fn failed(e: &io::Error) -> Outcome {
 }
 
 fn outcome(op: Op, result: io::Result<usize>, asked: usize) -> Outcome {
-    match result {
-        Ok(n) => Outcome::Moved { n, asked },
-        Err(e) => match e.kind() {
-            io::ErrorKind::WouldBlock => Outcome::WouldBlock,
-            io::ErrorKind::Interrupted => Outcome::Interrupted,
-            // The file, not the socket, could not be read.
-            _ if matches!(op, Op::SendFile { .. }) && e.raw_os_error() == Some(5) => {
-                Outcome::Failed { class: &close::FILE_UNREADABLE, errno: Some(5) }
-            }
-            _ => failed(&e),
-        },
+    let e = match result {
+        Ok(n) => return Outcome::Moved { n, asked },
+        Err(e) => e,
+    };
+    let is = |errno: Errno| e.raw_os_error() == Some(errno.raw_os_error());
+    if e.kind() == io::ErrorKind::WouldBlock {
+        Outcome::WouldBlock
+    } else if e.kind() == io::ErrorKind::Interrupted {
+        Outcome::Interrupted
+    } else if matches!(op, Op::SendFile { .. }) && is(Errno::IO) {
+        // The file, not the socket, could not be read.
+        Outcome::Failed { class: &close::FILE_UNREADABLE, errno: e.raw_os_error() }
+    } else {
+        failed(&e)
     }
 }

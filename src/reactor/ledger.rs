@@ -168,14 +168,16 @@ impl Ledger {
         // Each stamp is at least the one before it, whatever turn's stamp it was taken from.
         let second = s.second.max(s.began);
         let third = s.third.max(second);
-        let wanted = c.wanted.max(s.last).max(third);
+        let opened = s.opened.max(third);
+        let last = if s.is_open() { s.last.max(opened) } else { third };
+        let wanted = c.wanted.max(last);
         let flushed = c.flushed.unwrap_or(before).clamp(wanted, before.max(wanted));
         let closing = if c.lingering { before.max(flushed) } else { flushed };
         let after = after.max(closing);
         // A connection that never opened has no D: the time until the close was wanted belongs to the step it was in.
         let reached = |at: Time| (at > s.began).then_some(at);
         let (a, b, o) = if s.is_open() {
-            (second.since(s.began), Some(third.since(second)), Some(s.opened.since(third)))
+            (second.since(s.began), Some(third.since(second)), Some(opened.since(third)))
         } else if reached(third).is_some_and(|t| t > second) {
             (second.since(s.began), Some(third.since(second)), Some(wanted.since(third)))
         } else if reached(second).is_some() {
@@ -190,11 +192,11 @@ impl Ledger {
         };
         let transfer = s.is_open().then(|| TransferParts {
             count: s.turns,
-            sum: s.last.since(s.opened),
+            sum: last.since(opened),
             max: s.longest,
             bytes_in: s.bytes_in,
             bytes_out: s.bytes_out,
-            idle: wanted.since(s.last),
+            idle: wanted.since(last),
         });
         let teardown = TeardownParts {
             flush: flushed.since(wanted),

@@ -2,7 +2,16 @@
 //! told what happened ([`Link::mark`], [`Link::complete`], [`Link::expire`]) and asked what can be done now
 //! ([`Link::next`]). Runnability is computed, never signalled.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+mod clock;
+mod peer;
+mod phase;
+
+pub(crate) use clock::Expired;
+pub(crate) use peer::PackedPeer;
+pub(crate) use phase::{Connect, Input, Phase, Rx, Teardown, Tx};
+
+use clock::reached;
+use phase::transition;
 
 use super::buffer::BLOCK;
 use super::class::Class;
@@ -12,102 +21,6 @@ use super::ledger::Stamps;
 use super::limits::Timeouts;
 use super::sys::{Peer, Ready};
 use super::time::Time;
-
-/// Where a connection is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
-    Connect(Connect),
-    Transfer { rx: Rx, tx: Tx },
-    Teardown(Teardown),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Connect {
-    /// The connect has not been issued.
-    Dial,
-    /// It is in progress.
-    Pending,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Rx {
-    Open,
-    Eof,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Tx {
-    Open,
-    /// FIN follows when the buffer is empty.
-    Finishing,
-    /// FIN was sent.
-    Shut,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Teardown {
-    /// What was written is still sent.
-    Flush,
-    /// FIN was sent; input is discarded until the peer's FIN, so that no RST overtakes our last bytes.
-    Linger,
-    /// To be reaped.
-    Done,
-}
-
-/// What moves a connection from phase to phase.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Input {
-    /// The connect was issued and is in progress.
-    Issued,
-    /// The connection stands.
-    Established,
-    /// The peer's FIN was read.
-    Eof,
-    /// The handler has written its last byte.
-    Finish,
-    /// Our FIN was sent.
-    FinSent,
-    /// The handler wants no more: flush, then FIN, then linger.
-    Close,
-    /// Flushed, and nothing needs lingering.
-    Flushed,
-    /// Any failure, abort, deadline; or the end of lingering.
-    End,
-}
-
-/// The transition table. Every pair is listed in `tests`, and pairs that are not arrows here keep their phase.
-///
-/// ```text
-/// Connect(Dial)    Issued → Pending · Established → Transfer · Finish, Close, End → Done
-/// Connect(Pending) Established → Transfer · Finish, Close, End → Done
-/// Transfer{rx,tx}  Eof → rx Eof (Done when tx is Shut) · Finish → tx Finishing (from Open)
-///                  FinSent → tx Shut (Done when rx is Eof) · Close → Flush (Linger when tx is Shut) · End → Done
-/// Flush            FinSent → Linger · Flushed, End → Done
-/// Linger           Eof, End → Done
-/// Done             absorbs
-/// ```
-pub(crate) fn transition(phase: Phase, input: Input) -> Phase {
-    const DONE: Phase = Phase::Teardown(Teardown::Done);
-    match (phase, input) {
-        (Phase::Connect(Connect::Dial), Input::Issued) => Phase::Connect(Connect::Pending),
-        (Phase::Connect(_), Input::Established) => Phase::Transfer { rx: Rx::Open, tx: Tx::Open },
-        (Phase::Connect(_), Input::Finish | Input::Close | Input::End) => DONE,
-        (Phase::Transfer { tx: Tx::Shut, .. }, Input::Eof) => DONE,
-        (Phase::Transfer { tx, .. }, Input::Eof) => Phase::Transfer { rx: Rx::Eof, tx },
-        (Phase::Transfer { rx, tx: Tx::Open }, Input::Finish) => Phase::Transfer { rx, tx: Tx::Finishing },
-        (Phase::Transfer { rx: Rx::Eof, tx: Tx::Open | Tx::Finishing }, Input::FinSent) => DONE,
-        (Phase::Transfer { rx, tx: Tx::Open | Tx::Finishing }, Input::FinSent) => {
-            Phase::Transfer { rx, tx: Tx::Shut }
-        }
-        (Phase::Transfer { tx: Tx::Shut, .. }, Input::Close) => Phase::Teardown(Teardown::Linger),
-        (Phase::Transfer { .. }, Input::Close) => Phase::Teardown(Teardown::Flush),
-        (Phase::Transfer { .. }, Input::End) => DONE,
-        (Phase::Teardown(Teardown::Flush), Input::FinSent) => Phase::Teardown(Teardown::Linger),
-        (Phase::Teardown(Teardown::Flush), Input::Flushed | Input::End) => DONE,
-        (Phase::Teardown(Teardown::Linger), Input::Eof | Input::End) => DONE,
-        (other, _) => other,
-    }
-}
 
 /// A system call that the connection is ready for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,14 +97,6 @@ pub(crate) enum Effect {
     },
     /// It has reached `Done` in good order.
     Over,
-}
-
-/// Why a timer closes a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Expired {
-    Connect,
-    Idle,
-    Linger,
 }
 
 /// The levels of a connection's buffers, as the state machine sees them.
@@ -276,55 +181,6 @@ pub(crate) struct Link {
     pub(crate) service: u16,
     pub(crate) phase: Phase,
     ready: Ready,
-}
-
-/// A [`Peer`] in 20 bytes: every idle connection carries one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PackedPeer {
-    ip: [u8; 16],
-    port: u16,
-    kind: u8,
-}
-
-impl From<Peer> for PackedPeer {
-    fn from(peer: Peer) -> Self {
-        let none = Self { ip: [0; 16], port: 0, kind: 0 };
-        match peer {
-            Peer::Tcp(SocketAddr::V4(at)) => {
-                let mut ip = [0; 16];
-                ip[..4].copy_from_slice(&at.ip().octets());
-                Self { ip, port: at.port(), kind: 4 }
-            }
-            Peer::Tcp(SocketAddr::V6(at)) => Self { ip: at.ip().octets(), port: at.port(), kind: 6 },
-            Peer::Unix => Self { kind: 1, ..none },
-            Peer::Unknown => none,
-        }
-    }
-}
-
-impl PackedPeer {
-    pub(crate) fn unpack(&self) -> Peer {
-        let [a, b, c, d, ..] = self.ip;
-        match self.kind {
-            4 => Peer::Tcp((Ipv4Addr::new(a, b, c, d), self.port).into()),
-            6 => Peer::Tcp((Ipv6Addr::from(self.ip), self.port).into()),
-            1 => Peer::Unix,
-            _ => Peer::Unknown,
-        }
-    }
-}
-
-/// Whether the wrapping millisecond `at` has been reached.
-fn reached(at: u32, now: u32) -> bool {
-    now.wrapping_sub(at) < 1 << 31
-}
-
-fn earlier(a: Option<u32>, b: Option<u32>, now: u32) -> Option<u32> {
-    match (a, b) {
-        (Some(a), Some(b)) if (b.wrapping_sub(now) as i32) < (a.wrapping_sub(now) as i32) => Some(b),
-        (None, b) => b,
-        (a, _) => a,
-    }
 }
 
 impl Link {
@@ -612,86 +468,6 @@ impl Link {
                 Effect::Fail { class: &close::TCP_STALLED, errno: None, deadline: Some(Deadline::Stall) }
             }
             _ => Effect::None,
-        }
-    }
-
-    /// The earliest deadline of the connection, in wrapping milliseconds.
-    pub(crate) fn deadline(&self, t: &Timeouts, now: u32) -> Option<u32> {
-        let user = self.has(HAS_USER).then_some(self.user);
-        let proto = self.has(HAS_PROTO).then_some(self.proto);
-        match self.phase {
-            Phase::Connect(_) => t.connect.map(|ms| self.since.wrapping_add(ms)),
-            Phase::Transfer { .. } => {
-                let io = if self.has(BLOCKED) { self.stall_check(t, now) } else { self.idle_at(t) };
-                earlier(earlier(io, user, now), proto, now)
-            }
-            Phase::Teardown(Teardown::Flush) => self.stall_check(t, now),
-            Phase::Teardown(Teardown::Linger) => earlier(Some(self.user), Some(self.proto), now),
-            Phase::Teardown(Teardown::Done) => None,
-        }
-    }
-
-    fn idle_at(&self, t: &Timeouts) -> Option<u32> {
-        let last = self.stamps.last.ms_ceil();
-        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| last.wrapping_add(ms))
-    }
-
-    /// The next quarter of the stall deadline.
-    fn stall_check(&self, t: &Timeouts, now: u32) -> Option<u32> {
-        let quarter = (t.stall? / 4).max(1);
-        let passed = now.wrapping_sub(self.since) / quarter;
-        Some(self.since.wrapping_add((passed + 1).saturating_mul(quarter)))
-    }
-
-    /// A timer entry fired: sets what is due. `Some` when the connection is to be closed for it.
-    pub(crate) fn expire(&mut self, t: &Timeouts, now: u32) -> Option<Expired> {
-        match self.phase {
-            Phase::Connect(_) => {
-                return t
-                    .connect
-                    .filter(|ms| reached(self.since.wrapping_add(*ms), now))
-                    .map(|_| Expired::Connect);
-            }
-            Phase::Teardown(Teardown::Linger) => {
-                let over = reached(self.user, now) || reached(self.proto, now);
-                return over.then_some(Expired::Linger);
-            }
-            Phase::Transfer { .. } | Phase::Teardown(_) => {}
-        }
-        if self.has(BLOCKED) {
-            let quarter = t.stall.map_or(u32::MAX, |s| (s / 4).max(1));
-            if reached(self.since.wrapping_add(quarter), now) {
-                self.set(PROBE_DUE);
-            }
-        }
-        if !self.is_live() {
-            return None;
-        }
-        if self.has(HAS_USER) && reached(self.user, now) {
-            self.clear(HAS_USER);
-            self.set(TIMER_DUE);
-        }
-        if self.has(HAS_PROTO) && reached(self.proto, now) {
-            self.clear(HAS_PROTO);
-            self.set(DEADLINE_DUE);
-        }
-        let idle = !self.has(BLOCKED) && self.idle_at(t).is_some_and(|at| reached(at, now));
-        (idle && !self.has(TIMER_DUE | DEADLINE_DUE)).then_some(Expired::Idle)
-    }
-
-    pub(crate) fn set_user(&mut self, at: Option<u32>) {
-        self.clear(HAS_USER | TIMER_DUE);
-        if let Some(at) = at.filter(|_| self.is_live()) {
-            self.user = at;
-            self.set(HAS_USER);
-        }
-    }
-
-    pub(crate) fn set_proto(&mut self, at: Option<u32>) {
-        self.clear(HAS_PROTO | DEADLINE_DUE);
-        if let Some(at) = at.filter(|_| self.is_live()) {
-            self.proto = at;
-            self.set(HAS_PROTO);
         }
     }
 }

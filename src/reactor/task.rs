@@ -22,9 +22,12 @@ pub(crate) struct Post {
     pub(crate) run: Run,
 }
 
+/// As [`Run`], from another thread.
+type RemoteRun = Box<dyn FnOnce(&mut dyn Any, &mut Core) + Send>;
+
 struct RemotePost {
     service: u16,
-    run: Box<dyn FnOnce(&mut dyn Any, &mut Core) + Send>,
+    run: RemoteRun,
 }
 
 /// Makes a post out of a closure on a handler.

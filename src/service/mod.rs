@@ -1,3 +1,4 @@
 //! What the daemon offers: files, fixed answers, the classic byte services.
 
 pub mod files;
+pub mod respond;

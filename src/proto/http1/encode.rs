@@ -137,6 +137,27 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
+    /// Begins a head without Date and Server, for callers that give their own.
+    fn bare(buf: &'b mut [u8], status: u16) -> Self {
+        let mut head = Self { buf, len: 0, date_at: 0, status, error: None };
+        if !(200..=999).contains(&status) {
+            head.error = Some(EncodeError::BadStatus);
+        }
+        head.put(b"HTTP/1.1 ");
+        head.number(u64::from(status));
+        head.put(b" ");
+        head.put(reason(status).as_bytes());
+        head.put(b"\r\n");
+        head
+    }
+
+    /// Adds whole lines that were rendered and checked before, each with its CRLF.
+    #[inline]
+    pub(crate) fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.put(lines);
+        self
+    }
+
     /// Adds a field whose value is a decimal number.
     pub fn field_number(&mut self, name: &str, value: u64) -> &mut Self {
         let mut digits = [0; 20];
@@ -182,6 +203,17 @@ impl<'b> HeadWriter<'b> {
             None => Ok(self.len),
             Some(error) => Err(error),
         }
+    }
+
+    /// Adds a field that is otherwise the encoder's own.
+    fn own(&mut self, name: &str, value: &[u8]) {
+        if !value.iter().all(|&byte| is_value(byte)) {
+            self.fail(EncodeError::BadValue);
+        }
+        self.put(name.as_bytes());
+        self.put(b": ");
+        self.put(value);
+        self.put(b"\r\n");
     }
 
     #[cold]
@@ -248,7 +280,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Builds an answer: `fields`, Content-Length of `body` and `persist`, then `body`.
+    /// Builds an answer: `fields`, Content-Length of `body` and `persist`, then `body`. A `Date` or `Server` among
+    /// the fields replaces the server's own.
     ///
     /// # Errors
     ///
@@ -264,9 +297,22 @@ impl Template {
         }
         let names: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut bytes = vec![0; names + 256];
-        let mut head = HeadWriter::new(&mut bytes, status, &DateCache::new(0));
+        let mut head = HeadWriter::bare(&mut bytes, status);
+        let given = |own: &str| fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(own));
+        match given("date") {
+            Some((_, value)) => head.own("Date", value),
+            None => {
+                head.put(b"Date: ");
+                head.date_at = head.len;
+                head.put(DateCache::new(0).text());
+                head.put(b"\r\n");
+            }
+        }
+        head.own("Server", given("server").map_or(b"tidemill", |(_, value)| value));
         for (name, value) in fields {
-            head.field(name, value);
+            if !name.eq_ignore_ascii_case("date") && !name.eq_ignore_ascii_case("server") {
+                head.field(name, value);
+            }
         }
         head.content_length(body.len() as u64).persist(persist);
         let date_at = head.date_at;
@@ -281,7 +327,7 @@ impl Template {
     /// The answer with the given date: ready to be copied out. The date is patched only when the second changed.
     #[inline]
     pub fn bytes(&mut self, date: &DateCache) -> &[u8] {
-        if self.second != date.second() {
+        if self.second != date.second() && self.date_at != 0 {
             let place = self.bytes.get_mut(self.date_at..).and_then(|rest| rest.first_chunk_mut());
             if let Some(place) = place {
                 *place = *date.text();

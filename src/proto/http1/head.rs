@@ -31,7 +31,7 @@ pub const FIELDS_MAX: u16 = 100;
 pub struct Limits {
     /// Bytes of the whole head, with its blank line and an empty line before it: 414 or 431 above.
     pub head_bytes_max: u32,
-    /// Bytes of the request target: 414 above.
+    /// Bytes of the request target, at least 1: 414 above.
     pub uri_bytes_max: u32,
     /// Number of fields, at most [`FIELDS_MAX`]: 431 above.
     pub fields_max: u16,
@@ -46,6 +46,11 @@ impl Default for Limits {
 impl Limits {
     fn fields_max(&self) -> u16 {
         self.fields_max.min(FIELDS_MAX)
+    }
+
+    /// At least 1: a target has a byte, and the `*` of an HTTP/2 preface is no long URI.
+    fn uri_bytes_max(&self) -> usize {
+        self.uri_bytes_max.max(1) as usize
     }
 }
 
@@ -307,7 +312,7 @@ fn strict<'a>(window: &'a [u8], limits: &Limits, store: &'a mut FieldStore<'a>) 
 
     let method = Method::from_token(method);
     let target = target.as_bytes();
-    good &= target.len() <= limits.uri_bytes_max as usize && method != Method::Other("PROXY");
+    good &= target.len() <= limits.uri_bytes_max() && method != Method::Other("PROXY");
     let parts = target::split(&method, target).filter(|_| good).ok_or(Refusal::Unsure)?;
     let version = if minor == 1 { Version::Http11 } else { Version::Http10 };
     let verdict = facts.finish(version, parts.form).map_err(Refusal::Fault)?;

@@ -8,3 +8,8 @@ mod chars;
 pub mod encode;
 pub mod fault;
 pub mod head;
+mod reply;
+pub mod server;
+
+pub use reply::{Prepared, Reply, Request};
+pub use server::{App, BodyPlan, Http, HttpConfig};

@@ -222,10 +222,10 @@ impl AsFd for MioListener {
 
 impl Drop for MioListener {
     fn drop(&mut self) {
-        if let Some((path, dev, ino)) = self.file.take() {
-            if rustix::fs::lstat(&path).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino)) {
-                let _ = rustix::fs::unlink(&path);
-            }
+        if let Some((path, dev, ino)) = self.file.take()
+            && rustix::fs::lstat(&path).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino))
+        {
+            let _ = rustix::fs::unlink(&path);
         }
     }
 }
@@ -334,7 +334,11 @@ impl Sys for MioSys {
             FileType::RegularFile | FileType::Directory => {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file cannot be polled"));
             }
-            _ => Kind::AdoptedPipe,
+            FileType::Symlink
+            | FileType::Fifo
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Kind::AdoptedPipe,
         };
         rustix::io::ioctl_fionbio(&fd, true)?;
         let peer = match rustix::net::getpeername(&fd) {

@@ -4,6 +4,7 @@
 //! [`Cache`] keeps what is hot and checks it each turn, [`Entry`] is a file ready to be sent. [`plan()`] then decides
 //! between 200, 206, 304 and 416. Nothing here owns a socket or reads a clock: turn and time are parameters.
 
+mod app;
 mod cache;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
@@ -22,6 +23,7 @@ mod stepwise;
 mod testing;
 mod validator;
 
+pub use app::FileApp;
 pub use cache::{Cache, Limits, Usage};
 pub use entry::{Body, Entry, LoadError};
 pub use lookup::{Files, Lookup};

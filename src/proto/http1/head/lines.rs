@@ -98,7 +98,7 @@ fn opening(window: &[u8]) -> Result<Option<u32>, Fault> {
 
 /// Whether the target of `line`, which may be unfinished, is longer than the limit.
 fn target_over(line: &[u8], limits: &Limits) -> bool {
-    let max = limits.uri_bytes_max as usize;
+    let max = limits.uri_bytes_max();
     let Some(space) = memchr2(b' ', b'\n', line) else { return false };
     let Some(rest) = line.get(space + 1..) else { return false };
     rest.get(..=max).is_some_and(|head| memchr2(b' ', b'\n', head).is_none())

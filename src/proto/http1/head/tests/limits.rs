@@ -129,4 +129,7 @@ fn limits_of_nothing_refuse_everything() {
     assert_eq!(verdict_within(b"", &limits), "http.uri_too_long");
     let limits = Limits { head_bytes_max: 3, uri_bytes_max: 0, fields_max: 0 };
     assert_eq!(verdict_within(b"\r\n\r\n\0", &limits), "http.uri_too_long");
+    let limits = Limits { uri_bytes_max: 0, ..Limits::default() };
+    assert_eq!(verdict_within(b"PRI * HTTP/2.0\r\n\r\n", &limits), "http.h2_preface");
+    assert_eq!(verdict_within(b"GET /a HTTP/1.1\r\n\r\n", &limits), "http.uri_too_long");
 }

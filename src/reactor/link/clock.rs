@@ -1,0 +1,109 @@
+//! A connection's deadlines: which is next, and what is due when one passes. Times are wrapping milliseconds that the
+//! caller gives; nothing here reads a clock.
+
+use super::flag::*;
+use super::{Link, Phase, Teardown};
+use crate::reactor::limits::Timeouts;
+
+/// Why a timer closes a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Expired {
+    Connect,
+    Idle,
+    Linger,
+}
+
+/// Whether the wrapping millisecond `at` has been reached.
+pub(super) fn reached(at: u32, now: u32) -> bool {
+    now.wrapping_sub(at) < 1 << 31
+}
+
+fn earlier(a: Option<u32>, b: Option<u32>, now: u32) -> Option<u32> {
+    match (a, b) {
+        (Some(a), Some(b)) if (b.wrapping_sub(now) as i32) < (a.wrapping_sub(now) as i32) => Some(b),
+        (None, b) => b,
+        (a, _) => a,
+    }
+}
+
+impl Link {
+    /// The earliest deadline of the connection, in wrapping milliseconds.
+    pub(crate) fn deadline(&self, t: &Timeouts, now: u32) -> Option<u32> {
+        let user = self.has(HAS_USER).then_some(self.user);
+        let proto = self.has(HAS_PROTO).then_some(self.proto);
+        match self.phase {
+            Phase::Connect(_) => t.connect.map(|ms| self.since.wrapping_add(ms)),
+            Phase::Transfer { .. } => {
+                let io = if self.has(BLOCKED) { self.stall_check(t, now) } else { self.idle_at(t) };
+                earlier(earlier(io, user, now), proto, now)
+            }
+            Phase::Teardown(Teardown::Flush) => self.stall_check(t, now),
+            Phase::Teardown(Teardown::Linger) => earlier(Some(self.user), Some(self.proto), now),
+            Phase::Teardown(Teardown::Done) => None,
+        }
+    }
+
+    fn idle_at(&self, t: &Timeouts) -> Option<u32> {
+        let last = self.stamps.last.ms_ceil();
+        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| last.wrapping_add(ms))
+    }
+
+    /// The next quarter of the stall deadline.
+    fn stall_check(&self, t: &Timeouts, now: u32) -> Option<u32> {
+        let quarter = (t.stall? / 4).max(1);
+        let passed = now.wrapping_sub(self.since) / quarter;
+        Some(self.since.wrapping_add((passed + 1).saturating_mul(quarter)))
+    }
+
+    /// A timer entry fired: sets what is due. `Some` when the connection is to be closed for it.
+    pub(crate) fn expire(&mut self, t: &Timeouts, now: u32) -> Option<Expired> {
+        match self.phase {
+            Phase::Connect(_) => {
+                return t
+                    .connect
+                    .filter(|ms| reached(self.since.wrapping_add(*ms), now))
+                    .map(|_| Expired::Connect);
+            }
+            Phase::Teardown(Teardown::Linger) => {
+                let over = reached(self.user, now) || reached(self.proto, now);
+                return over.then_some(Expired::Linger);
+            }
+            Phase::Transfer { .. } | Phase::Teardown(_) => {}
+        }
+        if self.has(BLOCKED) {
+            let quarter = t.stall.map_or(u32::MAX, |s| (s / 4).max(1));
+            if reached(self.since.wrapping_add(quarter), now) {
+                self.set(PROBE_DUE);
+            }
+        }
+        if !self.is_live() {
+            return None;
+        }
+        if self.has(HAS_USER) && reached(self.user, now) {
+            self.clear(HAS_USER);
+            self.set(TIMER_DUE);
+        }
+        if self.has(HAS_PROTO) && reached(self.proto, now) {
+            self.clear(HAS_PROTO);
+            self.set(DEADLINE_DUE);
+        }
+        let idle = !self.has(BLOCKED) && self.idle_at(t).is_some_and(|at| reached(at, now));
+        (idle && !self.has(TIMER_DUE | DEADLINE_DUE)).then_some(Expired::Idle)
+    }
+
+    pub(crate) fn set_user(&mut self, at: Option<u32>) {
+        self.clear(HAS_USER | TIMER_DUE);
+        if let Some(at) = at.filter(|_| self.is_live()) {
+            self.user = at;
+            self.set(HAS_USER);
+        }
+    }
+
+    pub(crate) fn set_proto(&mut self, at: Option<u32>) {
+        self.clear(HAS_PROTO | DEADLINE_DUE);
+        if let Some(at) = at.filter(|_| self.is_live()) {
+            self.proto = at;
+            self.set(HAS_PROTO);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One turn of the loop, in its fixed order, and the steps of a drain. See the parent's text for the order.
+
+use std::time::Duration;
+
+use super::close::{self, Deadline};
+use super::id::Token;
+use super::link::flag::*;
+use super::service::contain;
+use super::sys::Sys;
+use super::time::Time;
+use super::{Error, Reactor, Turn};
+
+impl<S: Sys> Reactor<S> {
+    /// One turn; waits for events at most `max_wait` (`None`: as long as it takes).
+    ///
+    /// # Errors
+    /// When the poll fails: the reactor cannot go on.
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
+        let wait = self.wait(max_wait);
+        let events = self.poll(wait)?;
+        let mut turn = Turn { events, ..Turn::default() };
+        self.run_queue();
+        turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_tasks();
+        self.run_deadlines();
+        self.run_queue();
+        turn.closed = self.reap_all();
+        for at in 0..self.core.spent.len() {
+            let slot = self.core.spent[at];
+            self.core.queue.push_back(slot);
+        }
+        self.core.spent.clear();
+        turn.stopped = self.go_on_draining();
+        Ok(turn)
+    }
+
+    pub(super) fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
+        let busy = !self.core.queue.is_empty()
+            || !self.core.posts.is_empty()
+            || !self.core.reaping.is_empty()
+            || self.accepts_wait()
+            || self.handle.is_pending()
+            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0);
+        if busy {
+            return Some(Duration::ZERO);
+        }
+        let timer = self.core.wheel.next().map(|at| {
+            let now = self.core.now;
+            let ahead = (at.wrapping_sub(now.ms()) as i32).max(0) as u64 * 1_000_000;
+            Duration::from_nanos(ahead.saturating_sub(now.as_nanos() % 1_000_000))
+        });
+        let drain = self.drain.as_ref().map(|d| d.until - self.core.now);
+        [max_wait, timer, self.resume_wait(), drain].into_iter().flatten().min()
+    }
+
+    fn poll(&mut self, wait: Option<Duration>) -> Result<usize, Error> {
+        let (core, listeners) = (&mut self.core, &mut self.listeners);
+        let mut events = 0;
+        let before = core.now;
+        self.sys
+            .poll(wait, &mut |token, ready| {
+                events += 1;
+                match token {
+                    Token::Conn(id) => {
+                        if let Some(slot) = core.slot(id) {
+                            core.link(slot).mark(ready);
+                            core.enqueue(slot);
+                        }
+                    }
+                    Token::Listener(id) => {
+                        let known = listeners.get_mut(id.slot as usize).filter(|l| l.serial == id.serial);
+                        if let Some(l) = known.filter(|l| !l.ready) {
+                            l.ready = true;
+                            l.ready_since = Time::ZERO;
+                        }
+                    }
+                    Token::Wake => {}
+                }
+            })
+            .map_err(|e| Error::new("poll", None, e))?;
+        let now = self.sys.now().max(before);
+        if now.as_nanos() / 1_000_000_000 != before.as_nanos() / 1_000_000_000 || self.core.turn == 0 {
+            self.core.unix = self.sys.unix_time();
+        }
+        self.core.now = now;
+        self.core.turn += 1;
+        for (_, l) in &mut self.listeners {
+            if l.ready && l.ready_since == Time::ZERO {
+                l.ready_since = now;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Drives the connections that are queued at entry.
+    fn run_queue(&mut self) {
+        for _ in 0..self.core.queue.len() {
+            let Some(slot) = self.core.queue.pop_front() else { break };
+            self.drive(slot);
+        }
+    }
+
+    fn run_tasks(&mut self) {
+        // Only what was posted before this turn's tasks: a task that posts itself again must not stop the loop.
+        let waiting = self.core.posts.len();
+        let stop = self.handle.collect(&mut self.core);
+        let count = if waiting == 0 { self.core.posts.len() } else { waiting };
+        for _ in 0..count {
+            let Some(post) = self.core.posts.pop_front() else { break };
+            let Some(service) = self.services.get_mut(post.service as usize) else { continue };
+            if contain(|| (post.run)(service.as_any(), &mut self.core)).is_none() {
+                log::error!("task.panicked: a posted task panicked");
+            }
+        }
+        if let Some(grace) = stop {
+            self.stop(grace);
+        }
+    }
+
+    fn run_deadlines(&mut self) {
+        let mut due = std::mem::take(&mut self.scratch);
+        self.core.wheel.expire(self.core.now.ms(), &mut due);
+        for slot in due.drain(..) {
+            self.core.expired(slot);
+        }
+        self.scratch = due;
+    }
+
+    fn reap_all(&mut self) -> usize {
+        let mut ended = 0;
+        // Closing one connection can end another; those too, but only so many that a turn ends.
+        let most = self.core.reaping.len().max(64) * 4;
+        while ended < self.core.reaping.len().min(most) {
+            let slot = self.core.reaping[ended];
+            self.reap(slot);
+            ended += 1;
+        }
+        self.core.reaping.drain(..ended);
+        if ended > 0 {
+            self.resume_listeners();
+        }
+        ended
+    }
+
+    /// Connections that a drain waits for.
+    fn held(&self) -> usize {
+        self.core.services.iter().filter(|s| s.limits.hold_drain).map(|s| s.count as usize).sum()
+    }
+
+    /// Goes on with a drain; whether it has come to its end.
+    fn go_on_draining(&mut self) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        let (now, turn) = (self.core.now, self.core.turn);
+        if turn == drain.tell {
+            for (slot, link) in &mut self.core.links {
+                if self.core.services[link.service as usize].limits.hold_drain {
+                    link.set(DRAIN_DUE);
+                    if !link.has(QUEUED) {
+                        link.set(QUEUED);
+                        self.core.queue.push_back(slot as u32);
+                    }
+                }
+            }
+        }
+        if now >= drain.until {
+            self.abort_rest();
+        }
+        let over = self.held() == 0;
+        if over {
+            self.drain = None;
+            self.core.draining = false;
+        }
+        over
+    }
+
+    fn abort_rest(&mut self) {
+        let rest: Vec<u32> = self.core.links.iter().map(|(slot, _)| slot as u32).collect();
+        for slot in rest {
+            let service = self.core.link(slot).service as usize;
+            if self.core.services[service].limits.hold_drain {
+                self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
+            }
+        }
+        self.reap_all();
+    }
+}
