@@ -56,6 +56,8 @@ mod service;
 pub mod sys;
 mod table;
 mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;

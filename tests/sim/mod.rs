@@ -1,0 +1,262 @@
+//! What the simulated tests share: handlers that check what they are told, and a drive of reactors with the rules
+//! asserted after every turn.
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use tidemill::reactor::testing::{ProcessId, SimSys, World};
+use tidemill::reactor::{Accepted, Config, Ctx, Endpoint, Handler, Limits, Reactor, Refuse, Report, Table};
+
+/// What happened to the connections of a handler.
+#[derive(Default)]
+pub struct Book {
+    pub accepted: Cell<usize>,
+    pub opened: Cell<usize>,
+    pub reports: RefCell<Vec<Report>>,
+    pub good: Cell<usize>,
+}
+
+impl Book {
+    pub fn closed(&self) -> usize {
+        self.reports.borrow().len()
+    }
+
+    /// The names of the reasons, in the order of the ends.
+    pub fn reasons(&self) -> Vec<&'static str> {
+        self.reports.borrow().iter().map(|r| r.reason.name()).collect()
+    }
+
+    fn close(&self, report: &Report) {
+        let ledger = &report.ledger;
+        assert_eq!(ledger.sum(), ledger.total, "the parts of {ledger:?} do not sum to its total");
+        self.reports.borrow_mut().push(report.clone());
+    }
+}
+
+/// The order in which a connection's callbacks came.
+#[derive(Default)]
+pub struct Life {
+    opened: bool,
+    eof: bool,
+    unread: usize,
+}
+
+impl Life {
+    pub fn open(&mut self) {
+        assert!(!self.opened, "on_open came twice");
+        self.opened = true;
+    }
+
+    pub fn data(&mut self, rx: usize) {
+        assert!(self.opened, "on_data came before on_open");
+        assert!(rx > 0, "on_data came without bytes");
+        assert!(!self.eof || rx <= self.unread, "bytes came behind the end of file");
+        self.unread = rx;
+    }
+
+    pub fn eof(&mut self, rx: usize) {
+        assert!(self.opened, "on_eof came before on_open");
+        assert!(!self.eof, "on_eof came twice");
+        self.eof = true;
+        self.unread = rx;
+    }
+
+    pub fn other(&mut self) {
+        assert!(self.opened, "a callback came before on_open");
+    }
+}
+
+/// Sends back what it gets.
+pub struct Echo {
+    pub book: Rc<Book>,
+    pub limits: Limits,
+}
+
+impl Echo {
+    pub fn new() -> (Self, Rc<Book>) {
+        let book = Rc::new(Book::default());
+        (Self { book: Rc::clone(&book), limits: Limits::default() }, book)
+    }
+}
+
+impl Handler for Echo {
+    type Conn = Life;
+
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    fn on_accept(&mut self, _: Accepted<'_>) -> Result<Life, Refuse> {
+        self.book.accepted.set(self.book.accepted.get() + 1);
+        Ok(Life::default())
+    }
+
+    fn on_open(&mut self, life: &mut Life, _: &mut Ctx<'_, Self>) {
+        life.open();
+        self.book.opened.set(self.book.opened.get() + 1);
+    }
+
+    fn on_data(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.data(ctx.rx.len());
+        ctx.tx.take_from(&mut ctx.rx);
+    }
+
+    fn on_room(&mut self, life: &mut Life, _: &mut Ctx<'_, Self>) {
+        life.other();
+    }
+
+    fn on_eof(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.eof(ctx.rx.len());
+        assert!(ctx.rx.is_empty(), "the end of file came before its bytes were echoed");
+        ctx.finish();
+    }
+
+    fn on_close(&mut self, _: Life, report: &Report, _: &mut Table<'_, Self>) {
+        self.book.close(report);
+    }
+}
+
+/// Sends a text and expects it back.
+pub struct Client {
+    pub book: Rc<Book>,
+    pub limits: Limits,
+}
+
+/// A connection of [`Client`].
+pub struct Talk {
+    life: Life,
+    text: Rc<Vec<u8>>,
+    sent: usize,
+    got: usize,
+}
+
+impl Talk {
+    pub fn new(text: &Rc<Vec<u8>>) -> Self {
+        Self { life: Life::default(), text: Rc::clone(text), sent: 0, got: 0 }
+    }
+
+    fn pump(&mut self, ctx: &mut Ctx<'_, Client>) {
+        // Not more than fits: who asks for more room than there is hears nothing until there is some.
+        let end = self.text.len().min(self.sent + ctx.tx.room());
+        self.sent += ctx.tx.write(&self.text[self.sent..end]);
+        if self.sent == self.text.len() {
+            ctx.finish();
+        }
+    }
+}
+
+impl Client {
+    pub fn new() -> (Self, Rc<Book>) {
+        let book = Rc::new(Book::default());
+        (Self { book: Rc::clone(&book), limits: Limits::default() }, book)
+    }
+}
+
+impl Handler for Client {
+    type Conn = Talk;
+
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    fn on_accept(&mut self, _: Accepted<'_>) -> Result<Talk, Refuse> {
+        Err(Refuse::silent())
+    }
+
+    fn on_open(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {
+        talk.life.open();
+        self.book.opened.set(self.book.opened.get() + 1);
+        talk.pump(ctx);
+    }
+
+    fn on_data(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {
+        talk.life.data(ctx.rx.len());
+        let n = ctx.rx.len();
+        assert_eq!(talk.text.get(talk.got..talk.got + n), Some(&ctx.rx[..]), "other bytes came back");
+        talk.got += n;
+        ctx.rx.consume(n);
+    }
+
+    fn on_room(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {
+        talk.life.other();
+        if talk.sent < talk.text.len() {
+            talk.pump(ctx);
+        }
+    }
+
+    fn on_eof(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {
+        talk.life.eof(ctx.rx.len());
+        ctx.finish();
+    }
+
+    fn on_close(&mut self, talk: Talk, report: &Report, _: &mut Table<'_, Self>) {
+        self.book.close(report);
+        // Who has finished already is told of the peer's end by the close alone.
+        if report.reason.class.is_none() {
+            assert_eq!(talk.got, talk.text.len(), "the end of file came before the last bytes");
+            self.book.good.set(self.book.good.get() + 1);
+        }
+    }
+}
+
+/// A reactor in a world, with its process.
+pub struct Side {
+    pub reactor: Reactor<SimSys>,
+    pub process: ProcessId,
+    pub world: World,
+}
+
+impl Side {
+    pub fn new(world: &World) -> Self {
+        Self::with_config(world, Config::default())
+    }
+
+    pub fn with_config(world: &World, config: Config) -> Self {
+        let sys = world.sys();
+        let process = sys.id();
+        Self { reactor: Reactor::with_sys(sys, config), process, world: world.clone() }
+    }
+
+    /// One turn that waits as long as it takes, and the rules after it.
+    pub fn turn(&mut self) {
+        self.reactor.turn(None).unwrap();
+        self.check();
+    }
+
+    pub fn check(&self) {
+        let held = self.reactor.check();
+        assert_eq!(self.world.open_sockets(self.process), held, "a socket leaked");
+        assert_eq!(self.world.dropped_sockets(self.process), 0, "a socket was dropped, not closed");
+        assert!(held <= self.reactor.connections(), "more sockets than connections");
+    }
+
+    /// Turns until nothing is left to do at this moment.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let turn = self.reactor.turn(Some(std::time::Duration::ZERO)).unwrap();
+            self.check();
+            if turn.events == 0 && self.reactor.next_wait() != Some(std::time::Duration::ZERO) {
+                return;
+            }
+        }
+        panic!("the reactor never rests");
+    }
+}
+
+pub fn tcp() -> Endpoint {
+    Endpoint::tcp(([127, 0, 0, 1], 7))
+}
+
+pub fn unix() -> Endpoint {
+    "unix:@echo".parse().unwrap()
+}
+
+/// Deadlines so far away that no benign fault reaches them.
+pub fn patient() -> Limits {
+    let mut limits = Limits::default();
+    limits.connect_timeout = None;
+    limits.idle_timeout = None;
+    limits.stall_timeout = None;
+    limits
+}

@@ -1,0 +1,93 @@
+//! Echo between two reactors in one world: exact under every benign fault, and never stuck under hostile ones.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod sim;
+
+use std::rc::Rc;
+
+use sim::{Client, Echo, Side, Talk, patient, tcp, unix};
+use tidemill::reactor::testing::{Faults, Rng, World, seeds};
+use tidemill::reactor::{Config, Endpoint};
+
+/// Small budgets, so that they are spent.
+fn config(rng: &mut Rng) -> Config {
+    let mut config = Config::default();
+    if rng.chance(500) {
+        config.turn_bytes_max = rng.size(4096);
+        config.turn_reads_max = rng.between(1, 4) as u32;
+        config.turn_accepts_max = rng.between(1, 3) as u32;
+    }
+    config
+}
+
+/// Runs `n` connections through an echo; how many of them got everything back.
+fn echo(seed: u64, at: &Endpoint, faults: Faults, benign: bool) {
+    let mut rng = Rng::new(seed);
+    // Through one-byte buffers a short text is as good as a long one.
+    let most = (faults.buffer_max * 8).clamp(1, 20_000);
+    let world = World::with_faults(seed, faults);
+    let mut server = Side::with_config(&world, config(&mut rng));
+    let mut client = Side::with_config(&world, config(&mut rng));
+    let ((mut echo, echoed), (mut talker, talked)) = (Echo::new(), Client::new());
+    if benign {
+        (echo.limits, talker.limits) = (patient(), patient());
+    }
+    let (serving, talking) = (server.reactor.add(echo), client.reactor.add(talker));
+    server.reactor.listen(serving, at).unwrap();
+    let connections = rng.between(1, 5);
+    for _ in 0..connections {
+        let n = rng.size(most);
+        let text = Rc::new(rng.bytes(n));
+        client.reactor.connect(talking, at, Talk::new(&text)).unwrap();
+    }
+    world.drive(|| {
+        server.turn();
+        client.turn();
+        client.reactor.connections() == 0 && server.reactor.connections() == 0
+    });
+    assert_eq!(talked.closed(), connections);
+    assert_eq!(echoed.closed(), echoed.accepted.get());
+    if benign {
+        assert_eq!(talked.good.get(), connections, "{:?} / {:?}", talked.reasons(), echoed.reasons());
+        assert_eq!(echoed.reasons(), vec!["finished"; connections]);
+    }
+}
+
+#[test]
+fn echo_is_exact_under_all_benign_faults() {
+    seeds("echo_is_exact_under_all_benign_faults", |seed| {
+        let at = [tcp(), unix()][seed as usize % 2].clone();
+        echo(seed, &at, Faults::benign().swarm(seed), true);
+    });
+}
+
+#[test]
+fn every_connection_ends_once_under_hostile_faults() {
+    seeds("every_connection_ends_once_under_hostile_faults", |seed| {
+        let at = [tcp(), unix()][seed as usize % 2].clone();
+        echo(seed, &at, Faults::hostile().swarm(seed), false);
+    });
+}
+
+#[test]
+fn large_texts_go_through_in_good_weather() {
+    for at in [tcp(), unix()] {
+        let mut faults = Faults::none();
+        faults.buffer_max = 0;
+        let world = World::with_faults(1, faults);
+        let (mut server, mut client) = (Side::new(&world), Side::new(&world));
+        let ((echo, _), (talker, talked)) = (Echo::new(), Client::new());
+        let (serving, talking) = (server.reactor.add(echo), client.reactor.add(talker));
+        server.reactor.listen(serving, &at).unwrap();
+        let text = Rc::new(Rng::new(1).bytes(8 << 20));
+        client.reactor.connect(talking, &at, Talk::new(&text)).unwrap();
+        world.drive(|| {
+            server.turn();
+            client.turn();
+            client.reactor.connections() == 0 && server.reactor.connections() == 0
+        });
+        assert_eq!(talked.good.get(), 1, "{:?}", talked.reports.borrow());
+        // Reads and writes that would block come only after an event.
+        assert_eq!(world.wasted_calls(), 0);
+    }
+}
