@@ -205,7 +205,7 @@ mod tests {
                 UNAVAILABLE,
                 "cannot resolve tcp:no-such-host.invalid:1:",
             ),
-            ("fd:999".to_owned(), OS, "cannot make a socket for fd:999: Bad file descriptor"),
+            ("fd:999".to_owned(), OS, "cannot use fd:999: Bad file descriptor"),
         ] {
             let f = failure(&at, None);
             assert_eq!(f.code, code, "{f}");
