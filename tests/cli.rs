@@ -1,5 +1,7 @@
 //! The program from outside: its help, its start-up failures, its signals, and output that cannot be written.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
