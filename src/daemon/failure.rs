@@ -51,7 +51,13 @@ impl Failure {
 
     /// A system call failed that has nothing to do with what the user asked for.
     pub(crate) fn system(what: &str, e: &io::Error) -> Self {
-        Self { code: OS, text: format!("cannot {what}: {} (os.failed).", plain(e)) }
+        let (class, remedy) = match errno(e) {
+            Some(Errno::MFILE | Errno::NFILE) => {
+                (close::SOCKET_FD_EXHAUSTED.name, close::SOCKET_FD_EXHAUSTED.remedy)
+            }
+            _ => ("os.failed", "Look at the limits of this process and at the system's log."),
+        };
+        Self { code: OS, text: format!("cannot {what}: {} ({class}). {remedy}", plain(e)) }
     }
 
     /// The directory to serve cannot be held.
