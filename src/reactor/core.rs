@@ -17,7 +17,7 @@ use super::id::ConnId;
 use super::ledger::{Closing, Stamps};
 use super::limits::{Limits, Timeouts};
 use super::link::flag::*;
-use super::link::{Expired, Input, Link, NONE, Phase, View};
+use super::link::{Expired, Input, Link, NONE, Phase, Teardown, View};
 use super::sys::Peer;
 use super::task::Post;
 use super::time::Time;
@@ -74,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
     pub(crate) posts: VecDeque<Post>,
+    /// Posts made before this turn: they run in it.
+    pub(crate) posts_due: usize,
     pub(crate) next_task: u64,
     /// The turn's stamp.
     pub(crate) now: Time,
@@ -101,6 +103,7 @@ impl Core {
             dials: Slab::new(),
             services: Vec::new(),
             posts: VecDeque::new(),
+            posts_due: 0,
             next_task: 0,
             now,
             unix,
@@ -234,15 +237,16 @@ impl Core {
     pub(crate) fn begin_close(&mut self, slot: u32, mut reason: CloseReason, manner: Manner) {
         let now = self.now;
         let link = &mut self.links[slot as usize];
-        if link.is_done() {
+        let fresh = link.closing == NONE;
+        if link.is_done() && !fresh {
             return;
         }
         reason.phase = match link.phase {
             Phase::Connect(_) => PhaseName::Connect,
-            Phase::Transfer { .. } => PhaseName::Transfer,
-            Phase::Teardown(_) => PhaseName::Teardown,
+            Phase::Teardown(_) if !fresh => PhaseName::Teardown,
+            Phase::Transfer { .. } | Phase::Teardown(_) => PhaseName::Transfer,
         };
-        if link.closing == NONE {
+        if fresh {
             let stamps = Closing { wanted: now, flushed: None, lingering: false };
             link.closing = self.closings.insert(ClosingRecord { reason, stamps }) as u32;
         } else {
@@ -263,6 +267,9 @@ impl Core {
             }
             Manner::Drop => link.input(Input::End),
         }
+        if fresh && link.phase == Phase::Teardown(Teardown::Linger) {
+            link.begin_linger(now, &self.services[link.service as usize].timeouts);
+        }
         self.settle_close(slot);
         self.enqueue(slot);
     }
@@ -271,7 +278,7 @@ impl Core {
     pub(crate) fn settle_close(&mut self, slot: u32) {
         let now = self.now;
         let link = &mut self.links[slot as usize];
-        if link.closing != NONE && !matches!(link.phase, Phase::Teardown(super::link::Teardown::Flush)) {
+        if link.closing != NONE && !matches!(link.phase, Phase::Teardown(Teardown::Flush)) {
             let record = &mut self.closings[link.closing as usize];
             record.stamps.flushed.get_or_insert(now);
             record.stamps.lingering |= !link.is_done();

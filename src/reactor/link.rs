@@ -420,8 +420,7 @@ impl Link {
             }
             Op::ShutdownWrite => {
                 self.input(Input::FinSent);
-                self.user = now.ms().wrapping_add(t.linger_silence);
-                self.proto = now.ms().wrapping_add(t.linger);
+                self.begin_linger(now, t);
                 return if self.is_done() { Effect::Over } else { Effect::None };
             }
             Op::TakeError => self.ready = self.ready.without(Ready::ERROR),
@@ -432,6 +431,15 @@ impl Link {
             }
         }
         Effect::None
+    }
+
+    /// The linger deadlines begin. They matter in Linger only, where the handler's own are void; in Transfer with our
+    /// FIN sent they must not replace those.
+    pub(crate) fn begin_linger(&mut self, now: Time, t: &Timeouts) {
+        if self.phase == Phase::Teardown(Teardown::Linger) {
+            self.user = now.ms().wrapping_add(t.linger_silence);
+            self.proto = now.ms().wrapping_add(t.linger);
+        }
     }
 
     fn drained(&mut self, n: usize, asked: usize) {

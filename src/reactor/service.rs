@@ -110,8 +110,10 @@ impl<H: Handler> Service for Bound<H> {
         if let Some(place) = self.conns.get_mut(index) {
             *place = Some(conn);
         }
-        if io.starved {
-            core.link(slot).set(STARVED);
+        // Room comes when something is sent; where nothing waits to be sent there is nothing to wait for.
+        let link = core.link(slot);
+        if io.starved && (link.has_file() || (link.tx_open() && !io.tx.is_empty())) {
+            link.set(STARVED);
         }
         ok.is_some()
     }

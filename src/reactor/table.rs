@@ -18,7 +18,7 @@ use super::handler::Handler;
 use super::id::{ConnId, TaskId};
 use super::ledger::Stamps;
 use super::link::flag::*;
-use super::link::{Input, NONE};
+use super::link::{Input, NONE, Phase};
 use super::service::{Conns, Key};
 use super::sys::Peer;
 use super::task::{self, Post};
@@ -129,12 +129,12 @@ impl<H: Handler> Table<'_, H> {
     /// Ends the write side once all is sent: FIN follows. The peer may go on sending.
     pub fn finish(&mut self, id: ConnId) -> bool {
         self.update(id, |core, slot| {
-            core.link(slot).input(Input::Finish);
-            if core.link(slot).is_done() {
+            if matches!(core.link(slot).phase, Phase::Connect(_)) {
                 core.begin_close(slot, CloseReason::new(By::Us, PhaseName::Connect), Manner::Drop);
+            } else {
+                core.link(slot).input(Input::Finish);
+                core.enqueue(slot);
             }
-            core.settle_close(slot);
-            core.enqueue(slot);
         })
     }
 

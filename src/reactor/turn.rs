@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::close::{self, Deadline};
 use super::id::Token;
 use super::link::flag::*;
+use super::link::{Link, Phase};
 use super::service::contain;
 use super::sys::Sys;
 use super::time::Time;
@@ -18,16 +19,24 @@ impl<S: Sys> Reactor<S> {
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
+        let stop = self.handle.collect(&mut self.core);
+        self.core.posts_due = self.core.posts.len();
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
         self.run_tasks();
+        if let Some(grace) = stop {
+            self.stop(grace);
+        }
         self.run_deadlines();
         self.run_queue();
         turn.closed = self.reap_all();
         for at in 0..self.core.spent.len() {
             let slot = self.core.spent[at];
-            self.core.queue.push_back(slot);
+            // It may have been ended by another since.
+            if self.core.links.get(slot as usize).is_some_and(|l| l.has(QUEUED)) {
+                self.core.queue.push_back(slot);
+            }
         }
         self.core.spent.clear();
         turn.stopped = self.go_on_draining();
@@ -101,19 +110,12 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn run_tasks(&mut self) {
-        // Only what was posted before this turn's tasks: a task that posts itself again must not stop the loop.
-        let waiting = self.core.posts.len();
-        let stop = self.handle.collect(&mut self.core);
-        let count = if waiting == 0 { self.core.posts.len() } else { waiting };
-        for _ in 0..count {
+        for _ in 0..self.core.posts_due {
             let Some(post) = self.core.posts.pop_front() else { break };
             let Some(service) = self.services.get_mut(post.service as usize) else { continue };
             if contain(|| (post.run)(service.as_any(), &mut self.core)).is_none() {
                 log::error!("task.panicked: a posted task panicked");
             }
-        }
-        if let Some(grace) = stop {
-            self.stop(grace);
         }
     }
 
@@ -151,19 +153,9 @@ impl<S: Sys> Reactor<S> {
     fn go_on_draining(&mut self) -> bool {
         let Some(drain) = &self.drain else { return false };
         let (now, turn) = (self.core.now, self.core.turn);
-        if turn == drain.tell {
-            for (slot, link) in &mut self.core.links {
-                if self.core.services[link.service as usize].limits.hold_drain {
-                    link.set(DRAIN_DUE);
-                    if !link.has(QUEUED) {
-                        link.set(QUEUED);
-                        self.core.queue.push_back(slot as u32);
-                    }
-                }
-            }
-        }
-        if now >= drain.until {
-            self.abort_rest();
+        let (tell, over) = (turn == drain.tell, now >= drain.until);
+        if tell || over {
+            self.tell_held(over);
         }
         let over = self.held() == 0;
         if over {
@@ -173,12 +165,20 @@ impl<S: Sys> Reactor<S> {
         over
     }
 
-    fn abort_rest(&mut self) {
-        let rest: Vec<u32> = self.core.links.iter().map(|(slot, _)| slot as u32).collect();
-        for slot in rest {
-            let service = self.core.link(slot).service as usize;
-            if self.core.services[service].limits.hold_drain {
+    /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset. What is
+    /// not yet connected is given up at once.
+    fn tell_held(&mut self, over: bool) {
+        let services = &self.core.services;
+        let held = |l: &Link| services[l.service as usize].limits.hold_drain;
+        let slots = self.core.links.iter().filter(|(_, l)| held(l)).map(|(slot, _)| slot as u32);
+        let slots: Vec<u32> = slots.collect();
+        for slot in slots {
+            let link = self.core.link(slot);
+            if over || matches!(link.phase, Phase::Connect(_)) {
                 self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
+            } else {
+                link.set(DRAIN_DUE);
+                self.core.enqueue(slot);
             }
         }
         self.reap_all();

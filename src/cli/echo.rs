@@ -1,0 +1,36 @@
+//! `tidemill echo`: the echo protocol.
+
+use clap::Args;
+use tidemill::proto::echo::Echo as Protocol;
+use tidemill::reactor::Endpoint;
+
+use super::common::Limits;
+use super::values::endpoint;
+use crate::daemon::Daemon;
+use crate::daemon::failure::Failure;
+
+/// Send back every byte (RFC 862)
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Echo {
+    /// Where to listen: [tcp:]HOST:PORT, unix:PATH, unix:@NAME or fd:N, options after commas; repeats
+    #[arg(long, value_name = "ENDPOINT", env = "TIDEMILL_LISTEN", hide_env_values = true)]
+    #[arg(default_value = "127.0.0.1:8007", value_parser = endpoint, value_delimiter = ';')]
+    listen: Vec<Endpoint>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill echo                                      on 127.0.0.1:8007; try it with 'nc 127.0.0.1 8007'
+  tidemill echo --listen 0 --listen '[::1]:0'        on two free ports, named on standard output
+  tidemill echo --listen unix:run/echo.sock,mode=660";
+
+impl Echo {
+    pub(super) fn run(self) -> Result<u8, Failure> {
+        let mut daemon = Daemon::new(self.limits.drain_timeout)?;
+        daemon.serve(Protocol::with_limits(self.limits.bounds().bytes()), "echo", &self.listen)?;
+        daemon.run()
+    }
+}

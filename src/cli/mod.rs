@@ -1,0 +1,142 @@
+//! The command line: one file per verb, and nothing else in the program reads arguments.
+//!
+//! Owns help, usage errors and the exit code. What a verb serves is handed to [`daemon`](crate::daemon).
+
+mod common;
+mod echo;
+mod respond;
+mod run;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use self::common::Verbosity;
+use crate::daemon::failure::{self, Failure};
+use crate::daemon::log as records;
+
+/// How long the last log records may take to be written. A pipe that nobody reads must not keep the process.
+const LOG_WAIT: Duration = Duration::from_millis(500);
+
+/// An event-loop network server: files, HTTP answers and echo, safe by default.
+///
+/// Without a command it serves a welcome over HTTP on 127.0.0.1:8080 and echo on 127.0.0.1:8007.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, after_help = EXAMPLES, after_long_help = LONG)]
+#[command(subcommand_value_name = "COMMAND", max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Serve(serve::Serve),
+    Respond(respond::Respond),
+    Echo(echo::Echo),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill                                  the welcome on port 8080, echo on 8007
+  tidemill serve site                       the files beneath ./site on http://127.0.0.1:8000/
+  tidemill serve --listen 0.0.0.0:80 site   the same for everyone
+  tidemill respond --status 503 --body wait every request gets this answer
+  tidemill echo --listen unix:echo.sock     echo on a Unix socket
+
+'tidemill COMMAND --help' tells what a command takes.";
+
+const LONG: &str = "\
+Examples:
+  tidemill                                  the welcome on port 8080, echo on 8007
+  tidemill serve site                       the files beneath ./site on http://127.0.0.1:8000/
+  tidemill serve --listen 0.0.0.0:80 site   the same for everyone
+  tidemill respond --status 503 --body wait every request gets this answer
+  tidemill echo --listen unix:echo.sock     echo on a Unix socket
+
+Ready lines:
+  Once it serves, one line for each listener goes to standard output: 'listening tcp:127.0.0.1:8000 files'.
+  With NOTIFY_SOCKET set, READY=1 and STOPPING=1 go there.
+
+Signals:
+  TERM, INT    drain: nothing new is accepted, what is under way completes, exit 0
+               a second one cuts what is left and exits with 1
+  HUP, USR1, USR2    noted in the log (reload, reopening of logs and upgrade are not built in this version)
+
+Log:
+  To standard error, from level info. -v, -vv, -q and -qq change the level, else TIDEMILL_LOG, else RUST_LOG:
+  off, error, warn, info, debug, trace, or a list such as 'warn,tidemill::reactor=debug'.
+
+Exit codes:
+   0  done: it was asked to stop and has drained
+   1  aborted by a second signal
+   2  usage: an unknown flag, a bad endpoint, duration or header
+  66  the directory to serve does not exist, or is none
+  69  an address is taken, is not of this machine, or its name has no address
+  70  an internal error: please report it
+  71  the operating system failed otherwise, for example for want of descriptors
+  73  a Unix socket cannot be created there
+  77  no permission for an address or a directory";
+
+/// The program: parses, runs, and says how it went.
+pub(crate) fn main() -> ExitCode {
+    let cli = match parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help that nobody can read is no failure.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(failure::USAGE));
+        }
+    };
+    let filter = match cli.verbosity.filter(|name| std::env::var(name).ok()) {
+        Ok(filter) => filter,
+        Err(failure) => return report(&failure),
+    };
+    let log = records::start(filter);
+    records::log_panics();
+    let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(cli)));
+    log.flush(LOG_WAIT);
+    match outcome {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(failure)) => report(&failure),
+        Err(_) => ExitCode::from(failure::SOFTWARE),
+    }
+}
+
+/// Without a verb, the arguments mean those of `run`; parsing them so also reads the variables of its flags.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let cli = Cli::try_parse_from(&args)?;
+    if cli.verb.is_some() {
+        return Ok(cli);
+    }
+    args.insert(args.len().min(1), "run".into());
+    Cli::try_parse_from(&args)
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    match cli.verb {
+        Some(Verb::Serve(verb)) => verb.run(),
+        Some(Verb::Respond(verb)) => verb.run(),
+        Some(Verb::Echo(verb)) => verb.run(),
+        Some(Verb::Run(verb)) => verb.run(),
+        None => Ok(failure::USAGE),
+    }
+}
+
+/// One line on standard error; that it cannot be written changes nothing about the code.
+fn report(failure: &Failure) -> ExitCode {
+    let line = format!("tidemill: {failure}\n");
+    crate::daemon::write_all(std::io::stderr(), line.as_bytes());
+    ExitCode::from(failure.code)
+}

@@ -1,0 +1,123 @@
+//! The daemon around the services: one reactor, its listeners, signals, log and start-up failures.
+//!
+//! Owns what happens before the first and after the last turn. It knows nothing of flags ([`cli`](crate::cli) does)
+//! and nothing of protocols beyond their bounds. No thread but the log's writer.
+
+pub(crate) mod bounds;
+pub(crate) mod failure;
+mod holder;
+pub(crate) mod log;
+mod notify;
+mod signals;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use tidemill::reactor::sys::raise_fd_limit;
+use tidemill::reactor::{Config, Endpoint, Handler, Reactor};
+use tidemill::service::files::{FileApp, Files, Limits, Root};
+
+use self::failure::Failure;
+use self::notify::Notify;
+use self::signals::Signals;
+
+/// A program that serves until it is told to stop.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    reactor: Reactor,
+    drain_timeout: Duration,
+    descriptors: u64,
+    /// Where it listens and what is served there, in the order of the command line.
+    ready: Vec<(Endpoint, &'static str)>,
+}
+
+impl Daemon {
+    /// A daemon without services. Raises the limit of descriptors first: the reactor's gate follows from it.
+    ///
+    /// # Errors
+    /// When the system gives no poll.
+    pub(crate) fn new(drain_timeout: Duration) -> Result<Self, Failure> {
+        let descriptors = raise_fd_limit().unwrap_or(u64::MAX);
+        let reactor = Reactor::new(Config::default()).map_err(|e| Failure::reactor(&e, None))?;
+        Ok(Self { reactor, drain_timeout, descriptors, ready: Vec::new() })
+    }
+
+    /// The files beneath `dir` as an HTTP application.
+    ///
+    /// # Errors
+    /// `dir` is missing, no directory, or out of reach.
+    pub(crate) fn files(&self, dir: &Path) -> Result<FileApp, Failure> {
+        let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
+        // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
+        std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
+        let mut limits = Limits::default();
+        // Files kept open are taken from the reserve that the gate leaves, so they must stay a small part of it.
+        limits.descriptors_max =
+            limits.descriptors_max.min(usize::try_from(self.descriptors / 16).unwrap_or(usize::MAX));
+        Ok(FileApp::new(Files::new(root, limits)))
+    }
+
+    /// Adds a service and listens for it. `kind` is the last word of its ready lines.
+    ///
+    /// # Errors
+    /// The first listener that cannot be had; those made before are closed with the daemon.
+    pub(crate) fn serve<H: Handler>(
+        &mut self,
+        handler: H,
+        kind: &'static str,
+        at: &[Endpoint],
+    ) -> Result<(), Failure> {
+        let key = self.reactor.add(handler);
+        for endpoint in at {
+            let id = self
+                .reactor
+                .listen(key, endpoint)
+                .map_err(|e| Failure::reactor(&e, holder::find(&e, endpoint)))?;
+            let local = self.reactor.local(id).unwrap_or(endpoint).clone();
+            self.ready.push((local, kind));
+        }
+        Ok(())
+    }
+
+    /// Says that it is ready and serves until a signal stops it. The exit code.
+    ///
+    /// # Errors
+    /// Signals cannot be caught, or the poll fails.
+    pub(crate) fn run(mut self) -> Result<u8, Failure> {
+        let notify = Notify::from_environment();
+        let signals =
+            signals::install(&mut self.reactor, self.drain_timeout, notify.clone())?;
+        self.announce(&notify);
+        self.reactor.run().map_err(|e| Failure::reactor(&e, None))?;
+        let aborted = self.reactor.with(signals, |signals: &mut Signals, _| signals.aborted());
+        let stats = self.reactor.stats();
+        ::log::info!("stopped after {} connections", stats.closed);
+        Ok(if aborted { failure::ABORTED } else { 0 })
+    }
+
+    fn announce(&self, notify: &Notify) {
+        let mut lines = String::new();
+        for (at, kind) in &self.ready {
+            ::log::info!("serving {kind} on {at}");
+            lines.push_str(&format!("listening {at} {kind}\n"));
+        }
+        write_all(io::stdout(), lines.as_bytes());
+        notify.send("READY=1");
+    }
+}
+
+/// Writes all of `bytes` if that is possible, and does nothing more if it is not: a closed pipe or a full disk is
+/// no error of ours. By write(2), for `print!` panics and keeps a buffer.
+pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(&to, rest) {
+            Ok(0) => return,
+            Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
