@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! What the command line accepts, and what it says to what it does not.
 
 use std::time::Duration;
@@ -151,4 +148,3 @@ fn every_exit_code_is_in_the_long_help() {
         assert!(help.lines().any(|line| line.starts_with(&format!("{code:>4}  "))), "{code}:\n{help}");
     }
 }
->>>>>>> cli
