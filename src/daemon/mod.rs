@@ -51,10 +51,9 @@ impl Daemon {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
-        let mut limits = Limits::default();
         // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
         // nobody asks for it again. To open it anew costs three system calls beside those that send it.
-        limits.descriptors_max = 0;
+        let limits = Limits { descriptors_max: 0, ..Limits::default() };
         Ok(FileApp::new(Files::new(root, limits)))
     }
 
