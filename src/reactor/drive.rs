@@ -167,7 +167,10 @@ impl<S: Sys> Reactor<S> {
             Op::SendFile { left } => {
                 let side = self.core.links[slot as usize].side as usize;
                 let send = &self.core.files[side];
-                let max = usize::try_from(left).unwrap_or(usize::MAX).min(budget.bytes);
+                // A head that went before must not cut the last slice of a turn into two.
+                let most = self.config.turn_bytes_max;
+                let slice = if budget.bytes >= most / 2 { most } else { budget.bytes };
+                let max = usize::try_from(left).unwrap_or(usize::MAX).min(slice);
                 (self.sys.send_file(socket, &send.file, send.offset, max), max)
             }
             Op::ShutdownWrite => (self.sys.shutdown_write(socket).map(|()| 0), 0),

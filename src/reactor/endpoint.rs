@@ -206,7 +206,9 @@ fn parse_address(text: &str) -> Result<Address, String> {
     if let Some(rest) = text.strip_prefix("unix:") {
         return match rest.strip_prefix('@') {
             _ if rest.contains('\0') => Err("a path holds no NUL".to_owned()),
-            _ if rest.len() > 107 => Err("a Unix socket's name has at most 107 bytes".to_owned()),
+            _ if rest.len() > 107 => {
+                Err("the name is too long: a Unix socket's has at most 107 bytes".to_owned())
+            }
             Some("") => Err("the abstract name is missing".to_owned()),
             Some(name) => Ok(Address::Abstract(name.as_bytes().to_vec())),
             None if rest.is_empty() => Err("the path is missing".to_owned()),

@@ -4,9 +4,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
-use tidemill::reactor::testing::{ProcessId, SimSys, World};
-use tidemill::reactor::{Accepted, Config, Ctx, Endpoint, Handler, Limits, Reactor, Refuse, Report, Table};
+use tidemill::reactor::testing::{ProcessId, SimPeer, SimSys, World};
+use tidemill::reactor::{
+    Accepted, Config, Ctx, Endpoint, Handler, Key, Limits, Reactor, Refuse, Report, Table,
+};
 
 /// What happened to the connections of a handler.
 #[derive(Default)]
@@ -192,12 +195,119 @@ impl Handler for Client {
 
     fn on_close(&mut self, talk: Talk, report: &Report, _: &mut Table<'_, Self>) {
         self.book.close(report);
-        // Who has finished already is told of the peer's end by the close alone.
-        if report.reason.class.is_none() {
+        // Who has finished already is told of the peer's end by the close alone. A connection that is shed ends in
+        // good order too, before its first byte.
+        if report.reason.class.is_none() && (talk.got > 0 || talk.text.is_empty()) {
             assert_eq!(talk.got, talk.text.len(), "the end of file came before the last bytes");
             self.book.good.set(self.book.good.get() + 1);
         }
     }
+}
+
+type Hook = Box<dyn FnMut(&mut Ctx<'_, Hooks>)>;
+type CloseHook = Box<dyn FnMut(&Report, &mut Table<'_, Hooks>)>;
+
+/// A handler whose callbacks are closures of the test; those that are missing do what the defaults do.
+pub struct Hooks {
+    pub book: Rc<Book>,
+    pub limits: Limits,
+    pub open: Option<Hook>,
+    pub data: Option<Hook>,
+    pub room: Option<Hook>,
+    pub eof: Option<Hook>,
+    pub timer: Option<Hook>,
+    pub deadline: Option<Hook>,
+    pub drain: Option<Hook>,
+    pub close: Option<CloseHook>,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        let book = Rc::default();
+        let limits = patient();
+        let (open, data, room, eof, timer, deadline, drain) = Default::default();
+        Self { book, limits, open, data, room, eof, timer, deadline, drain, close: None }
+    }
+}
+
+impl Handler for Hooks {
+    type Conn = Life;
+
+    fn limits(&self) -> Limits {
+        self.limits.clone()
+    }
+
+    fn on_accept(&mut self, _: Accepted<'_>) -> Result<Life, Refuse> {
+        self.book.accepted.set(self.book.accepted.get() + 1);
+        Ok(Life::default())
+    }
+
+    fn on_open(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.open();
+        self.book.opened.set(self.book.opened.get() + 1);
+        self.open.iter_mut().for_each(|f| f(ctx));
+    }
+
+    fn on_data(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.data(ctx.rx.len());
+        self.data.iter_mut().for_each(|f| f(ctx));
+    }
+
+    fn on_room(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.other();
+        self.room.iter_mut().for_each(|f| f(ctx));
+    }
+
+    fn on_eof(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.eof(ctx.rx.len());
+        match &mut self.eof {
+            Some(f) => f(ctx),
+            None => ctx.finish(),
+        }
+    }
+
+    fn on_timer(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.other();
+        self.timer.iter_mut().for_each(|f| f(ctx));
+    }
+
+    fn on_deadline(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.other();
+        match &mut self.deadline {
+            Some(f) => f(ctx),
+            None => ctx.close(),
+        }
+    }
+
+    fn on_drain(&mut self, life: &mut Life, ctx: &mut Ctx<'_, Self>) {
+        life.other();
+        match &mut self.drain {
+            Some(f) => f(ctx),
+            None => ctx.close_clean(),
+        }
+    }
+
+    fn on_close(&mut self, _: Life, report: &Report, table: &mut Table<'_, Self>) {
+        self.book.close(report);
+        self.close.iter_mut().for_each(|f| f(report, table));
+    }
+}
+
+thread_local! {
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts the panics of this thread: the reactor contains those of handlers, and with them their assertions.
+fn count_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.set(PANICS.get() + 1);
+            print(info);
+        }));
+    });
+    PANICS.set(0);
 }
 
 /// A reactor in a world, with its process.
@@ -213,6 +323,7 @@ impl Side {
     }
 
     pub fn with_config(world: &World, config: Config) -> Self {
+        count_panics();
         let sys = world.sys();
         let process = sys.id();
         Self { reactor: Reactor::with_sys(sys, config), process, world: world.clone() }
@@ -224,19 +335,39 @@ impl Side {
         self.check();
     }
 
-    pub fn check(&self) {
-        let held = self.reactor.check();
+    pub fn check(&mut self) {
+        assert_eq!(PANICS.get(), 0, "a handler's assertion failed");
+        self.reactor.check();
+        let held = self.reactor.sockets_held();
         assert_eq!(self.world.open_sockets(self.process), held, "a socket leaked");
         assert_eq!(self.world.dropped_sockets(self.process), 0, "a socket was dropped, not closed");
         assert!(held <= self.reactor.connections(), "more sockets than connections");
     }
 
+    /// Does all that can be done at this moment, then lets time pass to the next one, but no more than `most`.
+    pub fn tick(&mut self, most: Duration) {
+        self.settle();
+        let now = self.world.now();
+        let network = self.world.next_event_time().map(|at| at - now);
+        let wait = [self.reactor.next_wait(), network, Some(most)].into_iter().flatten().min();
+        self.world.advance(wait.unwrap_or(most));
+        self.settle();
+    }
+
+    /// Lets `d` pass, with everything on the way at its time.
+    pub fn pass(&mut self, d: Duration) {
+        let end = self.world.now() + d;
+        while self.world.now() < end {
+            self.tick(end - self.world.now());
+        }
+    }
+
     /// Turns until nothing is left to do at this moment.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
-            let turn = self.reactor.turn(Some(std::time::Duration::ZERO)).unwrap();
+            self.reactor.turn(Some(Duration::ZERO)).unwrap();
             self.check();
-            if turn.events == 0 && self.reactor.next_wait() != Some(std::time::Duration::ZERO) {
+            if !self.world.has_events() && self.reactor.next_wait() != Some(Duration::ZERO) {
                 return;
             }
         }
@@ -259,4 +390,59 @@ pub fn patient() -> Limits {
     limits.idle_timeout = None;
     limits.stall_timeout = None;
     limits
+}
+
+pub const MS: Duration = Duration::from_millis(1);
+pub const S: Duration = Duration::from_secs(1);
+
+/// A world with `hooks` listening in it.
+pub fn serve(world: &World, at: &Endpoint, hooks: Hooks) -> (Side, Rc<Book>, Key<Hooks>) {
+    let mut side = Side::new(world);
+    let book = Rc::clone(&hooks.book);
+    let key = side.reactor.add(hooks);
+    side.reactor.listen(key, at).unwrap();
+    (side, book, key)
+}
+
+pub fn endpoint(seed: u64) -> Endpoint {
+    [tcp(), unix()][seed as usize % 2].clone()
+}
+
+/// A peer whose connection stands and was accepted.
+pub fn dial(side: &mut Side, book: &Book, at: &Endpoint) -> SimPeer {
+    let before = book.opened.get();
+    let peer = side.world.dial(at).unwrap();
+    while book.opened.get() == before {
+        side.tick(MS);
+    }
+    peer
+}
+
+pub fn until(side: &mut Side, what: &str, mut done: impl FnMut(&mut Side) -> bool) {
+    for _ in 0..100_000 {
+        if done(side) {
+            return;
+        }
+        side.tick(MS);
+    }
+    panic!("never: {what}");
+}
+
+pub fn write_all(side: &mut Side, peer: &mut SimPeer, text: &[u8]) {
+    let mut sent = 0;
+    until(side, "everything is written", |_| {
+        sent += peer.write(&text[sent..]);
+        sent == text.len()
+    });
+}
+
+/// Reads to the end of the stream.
+pub fn read_all(side: &mut Side, peer: &mut SimPeer) -> Vec<u8> {
+    let mut got = Vec::new();
+    until(side, "the end of the stream", |_| {
+        got.extend(peer.read());
+        peer.is_eof() || peer.is_finished()
+    });
+    got.extend(peer.read());
+    got
 }

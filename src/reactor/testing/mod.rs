@@ -25,7 +25,6 @@
     reason = "a test's tool: a broken assumption should stop the test where it is"
 )]
 
-mod check;
 mod faults;
 mod kernel;
 mod peer;

@@ -242,7 +242,7 @@ impl<H: Handler> Probe<H> {
         for _ in 0..TURNS_MAX {
             self.turn();
             let busy = self.reactor.next_wait() == Some(Duration::ZERO);
-            if !busy && !self.world.has_due() {
+            if !busy && !self.world.has_events() {
                 return;
             }
         }

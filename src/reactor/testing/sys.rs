@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::kernel::{Call, Id, Kernel, ProcessId};
 use super::socket::{Kind, Owner, bits};
+use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::sys::{Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
@@ -278,6 +279,13 @@ impl fmt::Debug for SimSocket {
 impl fmt::Debug for SimListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SimListener").field(&self.id).finish()
+    }
+}
+
+impl Reactor<SimSys> {
+    /// How many sockets the reactor holds, to be compared with what the kernel says it has open.
+    pub fn sockets_held(&self) -> usize {
+        self.sockets.iter().flatten().count()
     }
 }
 

@@ -96,8 +96,8 @@ impl World {
         kernel.is_idle()
     }
 
-    /// Whether any process would find an event.
-    pub(super) fn has_due(&self) -> bool {
+    /// Whether a poll of any process would find an event now.
+    pub fn has_events(&self) -> bool {
         let kernel = &mut *self.kernel.borrow_mut();
         kernel.advance(Duration::ZERO);
         (0..kernel.processes.len()).any(|n| kernel.has_due(ProcessId(n)))
@@ -225,10 +225,9 @@ impl World {
     pub fn fail_call(&self, n: u64) {
         let kernel = &mut *self.kernel.borrow_mut();
         kernel.fail_at = (n > 0).then_some(kernel.calls_total + n);
-        kernel.failed = None;
     }
 
-    /// The call that [`World::fail_call`] made fail, once it has.
+    /// The call that [`World::fail_call`] made fail last, once it has.
     pub fn failed_call(&self) -> Option<Call> {
         self.kernel.borrow().failed
     }
