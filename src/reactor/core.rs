@@ -255,6 +255,10 @@ impl Core {
                 record.reason = reason;
             }
         }
+        if matches!(link.phase, Phase::Connect(_)) && link.side != NONE {
+            // A connect that was never issued: from here on `side` would name a file.
+            self.dials.try_remove(std::mem::replace(&mut link.side, NONE) as usize);
+        }
         match manner {
             Manner::Linger => link.input(Input::Close),
             Manner::Clean => {

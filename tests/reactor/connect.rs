@@ -209,3 +209,32 @@ fn a_regular_file_is_not_adopted() {
     assert_eq!((error.op, error.class.name), ("adopt", "socket.invalid"));
     assert_eq!((rig.reactor.connections(), rig.ended()), (0, 0));
 }
+
+#[test]
+fn a_connect_that_is_ended_before_it_was_issued_costs_nobody_else_anything() {
+    for verb in ["close", "finish", "abort", "drain"] {
+        let mut rig = Rig::new(asker());
+        let file = std::sync::Arc::new(tempfile::tempfile().unwrap());
+        file.set_len(16 << 20).unwrap();
+        let (stream, other) = rig.open();
+        rig.reactor.with(rig.key, |_, table| table.send_file(other, file, 0..16 << 20)).unwrap();
+        let to = rig.at.into();
+        rig.reactor.with(rig.key, |_, table| {
+            let id = table.connect(&to, Conn::default()).unwrap();
+            match verb {
+                "close" => table.close(id),
+                "finish" => table.finish(id),
+                "abort" => table.abort(id),
+                _ => true,
+            }
+        });
+        if verb == "drain" {
+            rig.reactor.stop(crate::support::PATIENCE);
+        }
+        rig.until_ended(1);
+        rig.nth(0, |e| assert_eq!(e.report.reason.phase, PhaseName::Connect, "{verb}"));
+        rig.reactor.with(rig.key, |_, table| table.close(other));
+        let got = rig.read_all(stream).unwrap();
+        assert_eq!(got.len(), 4 + (16 << 20), "{verb}: the greeting and the file of another connection");
+    }
+}
