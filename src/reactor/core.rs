@@ -83,6 +83,8 @@ pub(crate) struct Core {
     pub(crate) unix: u64,
     pub(crate) turn: u64,
     pub(crate) draining: bool,
+    /// A drain's grace is over: what is connected now would never end it.
+    pub(crate) grace_over: bool,
     /// The connection that is being driven, else [`NONE`]: it need not be queued.
     pub(crate) driving: u32,
     next_serial: u32,
@@ -109,6 +111,7 @@ impl Core {
             unix,
             turn: 0,
             draining: false,
+            grace_over: false,
             driving: NONE,
             next_serial: 0,
         }
