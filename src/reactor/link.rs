@@ -146,6 +146,8 @@ pub(crate) mod flag {
     pub(crate) const BUSY: u32 = 1 << 22;
     /// Our FIN went out before the peer's came.
     pub(crate) const FIN_FIRST: u32 = 1 << 23;
+    /// Refused at the door: its handler never had it, and it takes nobody's place.
+    pub(crate) const REFUSED: u32 = 1 << 24;
 }
 use flag::*;
 
