@@ -176,8 +176,8 @@ fn a_panic_in_on_accept_costs_its_connection_only() {
     assert_eq!(rig.with_client(provoke).unwrap(), b"tide");
     rig.until_ended(1);
     rig.nth(0, |e| assert_eq!(e.reason(), "finished"));
-    let lines = crate::support::logged(&format!(" peer={name} "));
-    assert!(lines.len() == 1 && lines[0].contains(" task.panicked "), "{lines:?}");
+    let lines = crate::support::logged(&format!(" peer={name} task.panicked by=Us "));
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
 #[test]

@@ -320,3 +320,14 @@ pub(crate) fn logged(text: &str) -> Vec<String> {
     let lines = LOG.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| line.contains(text)).cloned().collect()
 }
+
+/// Runs an ignored test of this binary in a process of its own.
+pub(crate) fn child(name: &str) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "{name}: {text}");
+}
