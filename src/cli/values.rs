@@ -86,10 +86,13 @@ pub(super) fn field(text: &str) -> Result<Field, String> {
         Err(EncodeError::Reserved) => Err(format!(
             "{name} tells where an answer ends or what becomes of the connection: the server writes it itself"
         )),
-        Err(EncodeError::BadName) => {
-            Err(format!("'{}' is no field name: letters, digits and !#$%&'*+-.^_`|~ only", name.escape_debug()))
+        Err(EncodeError::BadName) => Err(format!(
+            "'{}' is no field name: letters, digits and !#$%&'*+-.^_`|~ only",
+            name.escape_debug()
+        )),
+        Err(EncodeError::BadValue) => {
+            Err("a value holds no line break or other control character".to_owned())
         }
-        Err(EncodeError::BadValue) => Err("a value holds no line break or other control character".to_owned()),
         Err(e) => Err(e.to_string()),
     }
 }

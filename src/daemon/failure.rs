@@ -62,9 +62,11 @@ impl Failure {
                 (NO_INPUT, "file.not_a_directory", "Name the directory that the files lie in.")
             }
             Some(Errno::NAMETOOLONG | Errno::LOOP) => (NO_INPUT, "file.not_found", "Check the path."),
-            Some(Errno::ACCESS | Errno::PERM) => {
-                (PERMISSION, "file.permission", "Give this user the right to enter it (chmod +x), or run as its owner.")
-            }
+            Some(Errno::ACCESS | Errno::PERM) => (
+                PERMISSION,
+                "file.permission",
+                "Give this user the right to enter it (chmod +x), or run as its owner.",
+            ),
             _ => (OS, "file.failed", "Check the file system."),
         };
         Self { code, text: format!("cannot serve '{}': {} ({class}). {remedy}", dir.display(), plain(e)) }
@@ -85,12 +87,8 @@ impl Failure {
         }
         let (code, remedy) = judge(errno(&e.source), unix, holder.is_some()).unwrap_or((OS, e.class.remedy));
         let by = holder.map(|who| format!(" by {who}")).unwrap_or_default();
-        let text = format!(
-            "cannot {} {place}: {}{by} ({}). {remedy}",
-            verb(e.op),
-            plain(&e.source),
-            e.class.name
-        );
+        let text =
+            format!("cannot {} {place}: {}{by} ({}). {remedy}", verb(e.op), plain(&e.source), e.class.name);
         Self { code, text: text.replace(" :", ":") }
     }
 }

@@ -141,7 +141,9 @@ mod tests {
     fn lines_of_other_sockets_do_not_count() {
         let at: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let line = |local: &str, state: &str| {
-            format!("   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 77 1 0")
+            format!(
+                "   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 77 1 0"
+            )
         };
         assert_eq!(listening_inode(&line("0100007F:0050", "0A"), at), Some(77));
         assert_eq!(listening_inode(&line("00000000:0050", "0A"), at), Some(77));

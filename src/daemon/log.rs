@@ -144,7 +144,9 @@ impl Ring {
             batch.push_back(Entry {
                 level: Level::Warn,
                 target: module_path!().to_owned(),
-                text: format!("{dropped} log records were dropped: nobody took them off standard error in time"),
+                text: format!(
+                    "{dropped} log records were dropped: nobody took them off standard error in time"
+                ),
             });
         }
         batch
@@ -240,11 +242,7 @@ fn write_for_ever(ring: &Ring) {
 fn write(logger: &SimpleLogger, entry: &Entry) {
     let text = &entry.text;
     logger.log(
-        &Record::builder()
-            .level(entry.level)
-            .target(&entry.target)
-            .args(format_args!("{text}"))
-            .build(),
+        &Record::builder().level(entry.level).target(&entry.target).args(format_args!("{text}")).build(),
     );
 }
 

@@ -87,8 +87,7 @@ impl Daemon {
     /// Signals cannot be caught, or the poll fails.
     pub(crate) fn run(mut self) -> Result<u8, Failure> {
         let notify = Notify::from_environment();
-        let signals =
-            signals::install(&mut self.reactor, self.drain_timeout, notify.clone())?;
+        let signals = signals::install(&mut self.reactor, self.drain_timeout, notify.clone())?;
         self.announce(&notify);
         self.reactor.run().map_err(|e| Failure::reactor(&e, None))?;
         let aborted = self.reactor.with(signals, |signals: &mut Signals, _| signals.aborted());
