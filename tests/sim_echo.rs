@@ -6,7 +6,7 @@ mod sim;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use sim::{Client, Echo, Hooks, Side, Talk, patient, tcp, unix};
+use sim::{Client, Echo, Hooks, Side, Talk, dial, endpoint, patient, serve, tcp, unix, until, write_all};
 use tidemill::reactor::testing::{Faults, Probe, Rng, World, seeds};
 use tidemill::reactor::{Config, Ctx, Endpoint};
 
@@ -114,6 +114,32 @@ fn the_end_of_file_waits_for_what_was_left_for_want_of_room() {
     assert_eq!(probe.sent().len(), text.len() * MANY);
     assert!(probe.finished());
     assert_eq!(probe.closed().unwrap().reason.name(), "finished");
+}
+
+#[test]
+fn a_handler_that_never_answers_gets_every_byte_too() {
+    seeds("a_handler_that_never_answers_gets_every_byte_too", |seed| {
+        let mut faults = Faults::benign().swarm(seed);
+        // Nothing but the arrival itself may tell of the bytes.
+        (faults.event_spurious, faults.event_twice) = (0, 0);
+        let world = World::with_faults(seed, faults);
+        let got: Rc<Cell<usize>> = Rc::default();
+        let count = Rc::clone(&got);
+        let hooks = Hooks {
+            data: Some(Box::new(move |ctx| {
+                count.set(count.get() + ctx.rx.len());
+                ctx.rx.consume(usize::MAX);
+            })),
+            ..Hooks::default()
+        };
+        let at = endpoint(seed);
+        let (mut side, book, _) = serve(&world, &at, hooks);
+        let mut peer = dial(&mut side, &book, &at);
+        for round in 1..=10 {
+            write_all(&mut side, &mut peer, &[7; 100]);
+            until(&mut side, "every byte is seen", |_| got.get() == round * 100);
+        }
+    });
 }
 
 /// Two ends that both write as much as they can, without asking for the room first.

@@ -46,36 +46,39 @@ enum Verb {
     Echo(echo::Echo),
 }
 
-const EXAMPLES: &str = "\
+macro_rules! examples {
+    () => {
+        "\
 Examples:
-  tidemill                                  the welcome on port 8080, echo on 8007
-  tidemill serve site                       the files beneath ./site on http://127.0.0.1:8000/
-  tidemill serve --listen 0.0.0.0:80 site   the same for everyone
-  tidemill respond --status 503 --body wait every request gets this answer
-  tidemill echo --listen unix:echo.sock     echo on a Unix socket
+  tidemill                                   a welcome on port 8080, echo on port 8007
+  tidemill serve site                        the files beneath ./site on http://127.0.0.1:8000/
+  tidemill serve --listen 0.0.0.0:80 site    the same for everyone
+  tidemill respond --status 503 --body wait  this answer to every request
+  tidemill echo --listen unix:echo.sock      echo on a Unix socket
 
-'tidemill COMMAND --help' tells what a command takes.";
+'tidemill COMMAND --help' tells what a command takes."
+    };
+}
 
-const LONG: &str = "\
-Examples:
-  tidemill                                  the welcome on port 8080, echo on 8007
-  tidemill serve site                       the files beneath ./site on http://127.0.0.1:8000/
-  tidemill serve --listen 0.0.0.0:80 site   the same for everyone
-  tidemill respond --status 503 --body wait every request gets this answer
-  tidemill echo --listen unix:echo.sock     echo on a Unix socket
+const EXAMPLES: &str = examples!();
+
+const LONG: &str = concat!(
+    examples!(),
+    "
 
 Ready lines:
-  Once it serves, one line for each listener goes to standard output: 'listening tcp:127.0.0.1:8000 files'.
-  With NOTIFY_SOCKET set, READY=1 and STOPPING=1 go there.
+  Once it serves, standard output has one line for each listener, such as
+  'listening tcp:127.0.0.1:8000 files'. NOTIFY_SOCKET is told READY=1 and STOPPING=1.
 
 Signals:
-  TERM, INT    drain: nothing new is accepted, what is under way completes, exit 0
-               a second one cuts what is left and exits with 1
-  HUP, USR1, USR2    noted in the log (reload, reopening of logs and upgrade are not built in this version)
+  TERM, INT        drain: accept nothing more, complete what is under way, exit with 0;
+                   a second one cuts what is left and exits with 1
+  HUP, USR1, USR2  a line in the log: reload, reopened logs and upgrade are not built yet
 
 Log:
-  To standard error, from level info. -v, -vv, -q and -qq change the level, else TIDEMILL_LOG, else RUST_LOG:
-  off, error, warn, info, debug, trace, or a list such as 'warn,tidemill::reactor=debug'.
+  Standard error has what is of level info or graver. -v, -vv, -q and -qq change that, else
+  TIDEMILL_LOG, else RUST_LOG: off, error, warn, info, debug or trace, or a list such as
+  'warn,tidemill::reactor=debug'.
 
 Exit codes:
    0  done: it was asked to stop and has drained
@@ -86,7 +89,8 @@ Exit codes:
   70  an internal error: please report it
   71  the operating system failed otherwise, for example for want of descriptors
   73  a Unix socket cannot be created there
-  77  no permission for an address or a directory";
+  77  no permission for an address or a directory"
+);
 
 /// The program: parses, runs, and says how it went.
 pub(crate) fn main() -> ExitCode {

@@ -51,7 +51,13 @@ impl Failure {
 
     /// A system call failed that has nothing to do with what the user asked for.
     pub(crate) fn system(what: &str, e: &io::Error) -> Self {
-        Self { code: OS, text: format!("cannot {what}: {} (os.failed).", plain(e)) }
+        let (class, remedy) = match errno(e) {
+            Some(Errno::MFILE | Errno::NFILE) => {
+                (close::SOCKET_FD_EXHAUSTED.name, close::SOCKET_FD_EXHAUSTED.remedy)
+            }
+            _ => ("os.failed", "Look at the limits of this process and at the system's log."),
+        };
+        Self { code: OS, text: format!("cannot {what}: {} ({class}). {remedy}", plain(e)) }
     }
 
     /// The directory to serve cannot be held.
@@ -87,9 +93,16 @@ impl Failure {
         }
         let (code, remedy) = judge(errno(&e.source), unix, holder.is_some()).unwrap_or((OS, e.class.remedy));
         let by = holder.map(|who| format!(" by {who}")).unwrap_or_default();
+<<<<<<< HEAD
         let text =
             format!("cannot {} {place}: {}{by} ({}). {remedy}", verb(e.op), plain(&e.source), e.class.name);
         Self { code, text: text.replace(" :", ":") }
+=======
+        let step = if place.starts_with("fd:") { "use" } else { verb(e.op) };
+        let what = if place.is_empty() { step.to_owned() } else { format!("{step} {place}") };
+        let text = format!("cannot {what}: {}{by} ({}). {remedy}", plain(&e.source), e.class.name);
+        Self { code, text }
+>>>>>>> main
     }
 }
 
@@ -140,12 +153,100 @@ fn verb(op: &'static str) -> &'static str {
 /// The error without Rust's ` (os error 13)`.
 fn plain(e: &io::Error) -> String {
     let text = e.to_string();
+    // How std introduces what the resolver says.
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     match text.split_once(" (os error ") {
         Some((plain, _)) => plain.to_owned(),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
 fn errno(e: &io::Error) -> Option<Errno> {
     e.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemill::reactor::{Endpoint, Handler, Reactor};
+
+    struct Nobody;
+    impl Handler for Nobody {
+        type Conn = ();
+        fn on_accept(&mut self, _: tidemill::reactor::Accepted<'_>) -> Result<(), tidemill::reactor::Refuse> {
+            Ok(())
+        }
+        fn on_data(&mut self, _: &mut (), _: &mut tidemill::reactor::Ctx<'_, Self>) {}
+    }
+
+    fn failure(at: &str, holder: Option<&str>) -> Failure {
+        let mut reactor = Reactor::new(Default::default()).unwrap();
+        let key = reactor.add(Nobody);
+        let e = reactor.listen(key, &at.parse::<Endpoint>().unwrap()).unwrap_err();
+        Failure::reactor(&e, holder.map(str::to_owned))
+    }
+
+    #[test]
+    fn a_taken_port_names_its_holder_and_the_way_out() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("tcp:{}", held.local_addr().unwrap());
+        let f = failure(&at, Some("nginx, pid 7"));
+        assert_eq!(f.code, UNAVAILABLE);
+        assert_eq!(
+            f.to_string(),
+            format!(
+                "cannot bind {at}: Address already in use by nginx, pid 7 (socket.address_in_use). \
+                 Stop that process, or choose another port with --listen (0 takes a free one)."
+            )
+        );
+        assert!(failure(&at, None).to_string().contains("ss -ltnp"));
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_had_have_their_codes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let beneath = |name: &str| format!("unix:{}/{name}", dir.path().display());
+        for (at, code, says) in [
+            ("tcp:192.0.2.1:0".to_owned(), UNAVAILABLE, "(socket.address_unavailable). Use an address"),
+            (beneath("missing/s"), CANNOT_CREATE, "Make the directory first"),
+            (beneath("file/s"), CANNOT_CREATE, "Not a directory"),
+            (beneath("file"), UNAVAILABLE, "remove the file that is in the way"),
+            (
+                "tcp:no-such-host.invalid:1".to_owned(),
+                UNAVAILABLE,
+                "cannot resolve tcp:no-such-host.invalid:1:",
+            ),
+            ("fd:999".to_owned(), OS, "cannot use fd:999: Bad file descriptor"),
+        ] {
+            let f = failure(&at, None);
+            assert_eq!(f.code, code, "{f}");
+            assert!(f.to_string().contains(says), "{f}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_directory_to_serve_have_their_codes() {
+        let of = |errno: Errno| Failure::root(Path::new("site"), &errno.into());
+        assert_eq!(of(Errno::NOENT).code, NO_INPUT);
+        assert_eq!(of(Errno::NOTDIR).code, NO_INPUT);
+        assert_eq!(of(Errno::ACCESS).code, PERMISSION);
+        assert_eq!(of(Errno::MFILE).code, OS);
+        assert_eq!(
+            of(Errno::NOENT).to_string(),
+            "cannot serve 'site': No such file or directory (file.not_found). Check the spelling, or make it first."
+        );
+    }
+
+    #[test]
+    fn error_numbers_are_judged_by_the_kind_of_address() {
+        let code = |errno, unix| judge(Some(errno), unix, false).map(|(code, _)| code);
+        assert_eq!(code(Errno::ACCESS, false), Some(PERMISSION));
+        assert_eq!(code(Errno::ACCESS, true), Some(PERMISSION));
+        assert_eq!(code(Errno::NAMETOOLONG, true), Some(CANNOT_CREATE));
+        assert_eq!(code(Errno::AFNOSUPPORT, false), Some(UNAVAILABLE));
+        assert_eq!(code(Errno::MFILE, false), None);
+        assert_eq!(judge(None, false, false), None);
+    }
 }

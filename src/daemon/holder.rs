@@ -24,7 +24,8 @@ pub(super) fn find(e: &Error, at: &Endpoint) -> Option<String> {
             let places = at.resolve().unwrap_or_default();
             places.iter().filter_map(|place| tcp_address(&place.address)).flat_map(tcp).collect()
         }
-        _ => Vec::new(),
+        // A descriptor was bound by somebody else.
+        Address::Fd(_) | _ => Vec::new(),
     };
     process_with(&inodes)
 }

@@ -252,7 +252,10 @@ pub(crate) fn log_panics() {
         if IS_WRITER.get() {
             return;
         }
-        let text = info.payload_as_str().unwrap_or("without a message");
+        let payload = info.payload();
+        let literal = payload.downcast_ref::<&str>().copied();
+        let text = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("without a message");
         match info.location() {
             Some(at) => log::error!("task.panicked: {text} ({at})"),
             None => log::error!("task.panicked: {text}"),

@@ -31,7 +31,8 @@ pub enum Address {
     Unix(PathBuf),
     /// A Unix stream socket in Linux's abstract namespace (without the leading NUL).
     Abstract(Vec<u8>),
-    /// A descriptor that this process already holds.
+    /// A listening socket that this process inherited, by number. It must not be marked close-on-exec, which tells an
+    /// inherited descriptor from one that something in this process owns; the reactor takes it over and marks it so.
     Fd(i32),
 }
 
@@ -206,7 +207,9 @@ fn parse_address(text: &str) -> Result<Address, String> {
     if let Some(rest) = text.strip_prefix("unix:") {
         return match rest.strip_prefix('@') {
             _ if rest.contains('\0') => Err("a path holds no NUL".to_owned()),
-            _ if rest.len() > 107 => Err("a Unix socket's name has at most 107 bytes".to_owned()),
+            _ if rest.len() > 107 => {
+                Err("the name is too long: a Unix socket's has at most 107 bytes".to_owned())
+            }
             Some("") => Err("the abstract name is missing".to_owned()),
             Some(name) => Ok(Address::Abstract(name.as_bytes().to_vec())),
             None if rest.is_empty() => Err("the path is missing".to_owned()),

@@ -120,6 +120,7 @@ def _request_lines():
 
 
 def _other_protocols():
+    yield "two leading empty lines", b"\r\n\r\n" + get(), BAD
     yield "HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", VERSION
     yield "TLS hello", bytes.fromhex("16030100f1010000ed0303") + bytes(range(32)) + b"\r\n\r\n", BAD
     yield "PROXY version 1", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" + get(), VERSION

@@ -85,7 +85,11 @@ def test_names_that_begin_with_a_dot_are_404(start, site, target):
     assert answer.status == 404 and SECRET not in answer.body
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "FROB"])
+def test_a_method_that_nobody_registered_is_501(start, site):
+    assert ask(start("serve", site), "/text.txt", method="FROB").status == 501
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_other_methods_are_405_and_told_what_is_allowed(start, site, method):
     answer = ask(start("serve", site), "/text.txt", "Content-Length: 5", method=method, body=b"hello")
     assert answer.status == 405

@@ -59,6 +59,15 @@ impl BodyDecoder {
         }
     }
 
+    /// Content that is certain to follow: the rest of the body, or of the chunk that is being read. A bound can be
+    /// judged by it before the bytes come.
+    pub const fn announced(&self) -> u64 {
+        match self {
+            Self::Length(length) => length.left(),
+            Self::Chunked(chunked) => chunked.announced(),
+        }
+    }
+
     /// Whether the body is complete.
     pub const fn is_done(&self) -> bool {
         match self {
@@ -177,6 +186,11 @@ impl Chunked {
     /// A decoder before the first chunk.
     pub const fn new() -> Self {
         Self { left: 0, ext_bytes: 0, trailer_bytes: 0, count: 0, state: State::Size }
+    }
+
+    /// Bytes left of the chunk that is being read.
+    pub const fn announced(&self) -> u64 {
+        if matches!(self.state, State::Data) { self.left } else { 0 }
     }
 
     /// Whether the last chunk and the trailers are complete.

@@ -111,7 +111,7 @@ faults! {
     /// The HTTP/2 connection preface (RFC 9113 section 3.4).
     H2_PREFACE: 505 "http.h2_preface" false
         cause "The client began HTTP/2 with prior knowledge, which this listener does not speak."
-        remedy "Use HTTP/1.1 (for curl: without --http2-prior-knowledge).";
+        remedy "Use HTTP/1.1; with curl, leave out --http2-prior-knowledge.";
 }
 
 #[cfg(test)]

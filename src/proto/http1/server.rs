@@ -286,7 +286,7 @@ impl<A: App> Http<A> {
             }
         });
         let progress = match decoded {
-            Ok(_) if *received > max => Err(fault::BODY_TOO_LARGE),
+            Ok(_) if received.saturating_add(held.decoder.announced()) > max => Err(fault::BODY_TOO_LARGE),
             other => other,
         };
         match progress {
