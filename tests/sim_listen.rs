@@ -136,7 +136,7 @@ fn accept_errors_cost_their_connection_only() {
 fn failed_connects_are_told_once_with_their_reason() {
     let away = Endpoint::tcp(([192, 0, 2, 1], 80));
     let nobody = Endpoint::tcp(([127, 0, 0, 1], 9));
-    let cases: [(&Endpoint, Option<Duration>, &str, Option<Deadline>, Duration); 4] = [
+    let cases = [
         (&nobody, Some(10 * S), "tcp.refused", None, Duration::ZERO),
         (&away, Some(10 * S), "tcp.timed_out", Some(Deadline::Connect), 10 * S),
         (&away, None, "tcp.timed_out", None, 127 * S),

@@ -93,16 +93,10 @@ impl Failure {
         }
         let (code, remedy) = judge(errno(&e.source), unix, holder.is_some()).unwrap_or((OS, e.class.remedy));
         let by = holder.map(|who| format!(" by {who}")).unwrap_or_default();
-<<<<<<< HEAD
-        let text =
-            format!("cannot {} {place}: {}{by} ({}). {remedy}", verb(e.op), plain(&e.source), e.class.name);
-        Self { code, text: text.replace(" :", ":") }
-=======
         let step = if place.starts_with("fd:") { "use" } else { verb(e.op) };
         let what = if place.is_empty() { step.to_owned() } else { format!("{step} {place}") };
         let text = format!("cannot {what}: {}{by} ({}). {remedy}", plain(&e.source), e.class.name);
         Self { code, text }
->>>>>>> main
     }
 }
 

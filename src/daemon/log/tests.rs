@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! The ring and its bounds; that the program survives its standard error is tested in `tests/cli.rs`.
 
 use super::*;
@@ -86,4 +83,3 @@ fn a_filter_takes_levels_and_the_closest_target() {
     assert_eq!(Filter::parse_leniently("x=[y],debug"), Filter::plain(LevelFilter::Debug));
     assert_eq!(Filter::parse_leniently(""), Filter::plain(LevelFilter::Info));
 }
->>>>>>> main
