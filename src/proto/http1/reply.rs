@@ -103,6 +103,9 @@ impl Reply<'_, '_> {
     /// Sends a prepared answer.
     #[inline]
     pub fn prepared(&mut self, answer: &mut Prepared) {
+        if self.is_answered() {
+            return;
+        }
         let template = match self.persist {
             Persist::Default | Persist::Upgrade => &mut answer.keep,
             Persist::KeepAlive => &mut answer.keep_10,
@@ -118,8 +121,17 @@ impl Reply<'_, '_> {
         };
     }
 
-    /// Sends `status`, `fields` and `body`. Bad fields are answered with 500 instead; [`HeadWriter`] tells which
-    /// fields are the server's own.
+    /// Whether an answer was given before: it counts, and what comes after it is dropped.
+    fn is_answered(&self) -> bool {
+        let answered = !matches!(self.outcome, Outcome::None);
+        if answered {
+            log::error!("a request was answered twice; the second answer was dropped");
+        }
+        answered
+    }
+
+    /// Sends `status`, `fields` and `body`. Bad fields, and a status under 200, are answered with 500 instead;
+    /// [`HeadWriter`] tells which fields are the server's own.
     pub fn send(&mut self, status: u16, fields: &[(&str, &[u8])], body: &[u8]) {
         let write = |head: &mut HeadWriter<'_>| {
             for (name, value) in fields {
@@ -154,6 +166,9 @@ impl Reply<'_, '_> {
             return;
         }
         let bytes = body.get(range.clone()).unwrap_or_default();
+        if !matches!(self.outcome, Outcome::Sent) {
+            return self.body(bytes);
+        }
         let n = self.tx.write(bytes);
         if n < bytes.len() {
             let rest = range.start + n..range.end;
@@ -174,12 +189,17 @@ impl Reply<'_, '_> {
             head.lines(lines);
         });
         if head && !self.head_only && !range.is_empty() {
+            // The server has room for a head before it asks, and a file's is a short one.
+            debug_assert!(matches!(self.outcome, Outcome::Sent));
             self.outcome = Outcome::File(Arc::clone(file), range);
         }
     }
 
-    /// Writes a head; false when it could not be, and a 500 was written instead.
+    /// Writes a head; false when it could not be, and a 500 was written instead, or when it is a second one.
     fn head(&mut self, status: u16, fill: impl Fn(&mut HeadWriter<'_>)) -> bool {
+        if self.is_answered() {
+            return false;
+        }
         let mut big = Vec::new();
         let mut done = write_head(self.tx.spare(), status, self.date, self.persist, &fill);
         if done == Err(EncodeError::NoRoom) {
@@ -195,7 +215,7 @@ impl Reply<'_, '_> {
             Ok(n) => {
                 big.truncate(n);
                 self.body(&big);
-                matches!(self.outcome, Outcome::Sent)
+                true
             }
             Err(e) => {
                 log::error!("an answer with status {status} could not be written: {e}");
@@ -207,7 +227,11 @@ impl Reply<'_, '_> {
         }
     }
 
+    /// Writes bytes behind those that were written; what does not fit is kept, in order.
     fn body(&mut self, bytes: &[u8]) {
+        if let Outcome::Rest(Rest::Owned(rest, _)) = &mut self.outcome {
+            return rest.extend_from_slice(bytes);
+        }
         let n = self.tx.write(bytes);
         self.outcome = if n == bytes.len() {
             Outcome::Sent
@@ -224,6 +248,10 @@ fn write_head(
     persist: Persist,
     fill: &impl Fn(&mut HeadWriter<'_>),
 ) -> Result<usize, EncodeError> {
+    // An interim answer is none: its client would wait for the other.
+    if status < 200 {
+        return Err(EncodeError::BadStatus);
+    }
     let mut head = HeadWriter::new(buf, status, date);
     fill(&mut head);
     head.persist(persist);

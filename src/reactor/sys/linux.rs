@@ -481,11 +481,16 @@ fn inherited_listener(fd: RawFd) -> io::Result<Socket> {
     // SAFETY: the number is only asked for its flags; a closed one answers EBADF.
     #[allow(unsafe_code)]
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_getfd(borrowed)?;
-    if !rustix::net::sockopt::socket_acceptconn(borrowed)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is no listening socket"));
+    let problem = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
+    if rustix::io::fcntl_getfd(borrowed)?.contains(rustix::io::FdFlags::CLOEXEC) {
+        // No exec leaves such a descriptor open: this process made it, and something here owns it.
+        return Err(problem("the descriptor was not inherited"));
     }
-    // SAFETY: the user named the descriptor on purpose and hands it over: it is open, and nothing else here owns it.
+    if !rustix::net::sockopt::socket_acceptconn(borrowed)? {
+        return Err(problem("the descriptor is no listening socket"));
+    }
+    // SAFETY: the descriptor is open and was inherited, so nothing in this process owns it but who named it here; and
+    // close-on-exec, set below, keeps it from being taken twice.
     #[allow(unsafe_code)]
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;

@@ -1,1 +1,10 @@
+//! The server, driven in memory. Each script runs with whole writes, byte by byte, and with a transport that takes one
+//! byte of an answer at a time.
 
+mod answers;
+mod bodies;
+mod ends;
+mod keep;
+mod limits;
+mod rig;
+mod time;
