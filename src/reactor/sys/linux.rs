@@ -3,9 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::fs::FileType;
-use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket};
 
+use super::address::{abstract_addr, bind, domain_of, new_socket, to_std};
 use super::options::before_bind;
 use super::{Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::endpoint::{Address, Endpoint};
@@ -97,26 +96,6 @@ impl MioSys {
         }
     }
 
-    fn bind(socket: &Socket, at: &Address) -> io::Result<Option<(PathBuf, u64, u64)>> {
-        match at {
-            Address::Tcp(addr) => socket.bind(&(*addr).into()).map(|()| None),
-            Address::Abstract(name) => socket.bind(&abstract_addr(name)?).map(|()| None),
-            Address::Unix(path) => {
-                let addr = SockAddr::unix(path)?;
-                match socket.bind(&addr) {
-                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_stale(path, &addr)? => {
-                        rustix::fs::unlink(path)?;
-                        socket.bind(&addr)?;
-                    }
-                    other => other?,
-                }
-                let s = rustix::fs::lstat(path)?;
-                Ok(Some((path.clone(), s.st_dev, s.st_ino)))
-            }
-            Address::TcpName(..) | Address::Fd(_) => Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-
     fn listen_at(
         &mut self,
         at: &Endpoint,
@@ -135,7 +114,7 @@ impl MioSys {
         steps.parts.socket = steps.lap(self);
         before_bind(&socket, domain, &at.options, true).map_err(step("options"))?;
         steps.parts.options = steps.lap(self);
-        let file = Self::bind(&socket, &at.address).map_err(step("bind"))?;
+        let file = bind(&socket, &at.address).map_err(step("bind"))?;
         let listener = MioListener { socket, domain, file };
         if let (Some((path, ..)), Some(mode)) = (&listener.file, at.options.mode) {
             rustix::fs::chmod(path, rustix::fs::Mode::from_bits_truncate(mode))
@@ -445,37 +424,6 @@ pub fn raise_fd_limit() -> Option<u64> {
     limit.current
 }
 
-fn domain_of(at: &Address) -> (Domain, Option<Protocol>) {
-    match at {
-        Address::Tcp(SocketAddr::V4(_)) => (Domain::IPV4, Some(Protocol::TCP)),
-        Address::Tcp(SocketAddr::V6(_)) => (Domain::IPV6, Some(Protocol::TCP)),
-        Address::TcpName(..) | Address::Unix(_) | Address::Abstract(_) | Address::Fd(_) => {
-            (Domain::UNIX, None)
-        }
-    }
-}
-
-fn new_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
-    // Close-on-exec and non-blocking from birth: no window in which a fork could inherit it.
-    Socket::new(domain, Type::STREAM.nonblocking().cloexec(), protocol)
-}
-
-fn abstract_addr(name: &[u8]) -> io::Result<SockAddr> {
-    let mut path = vec![0];
-    path.extend_from_slice(name);
-    SockAddr::unix(std::ffi::OsStr::from_bytes(&path))
-}
-
-/// Whether the path is a Unix socket that nobody listens on any more.
-fn is_stale(path: &std::path::Path, addr: &SockAddr) -> io::Result<bool> {
-    let found = rustix::fs::lstat(path)?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
-        return Ok(false);
-    }
-    let probe = new_socket(Domain::UNIX, None)?;
-    Ok(probe.connect(addr).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
-}
-
 /// A listening socket that this process inherited under the number `fd`.
 fn inherited_listener(fd: RawFd) -> io::Result<Socket> {
     // SAFETY: the number is only asked for its flags; a closed one answers EBADF.
@@ -497,11 +445,4 @@ fn inherited_listener(fd: RawFd) -> io::Result<Socket> {
     let socket = Socket::from(owned);
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-fn to_std(at: SocketAddrAny) -> Option<SocketAddr> {
-    if let Ok(v4) = SocketAddrV4::try_from(at.clone()) {
-        return Some(v4.into());
-    }
-    SocketAddrV6::try_from(at).ok().map(SocketAddr::from)
 }
