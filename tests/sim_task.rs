@@ -155,8 +155,7 @@ fn a_panic_costs_its_own_connection_only() {
         door.set(true);
         probe.accept();
         assert_eq!(probe.id(), None);
-        probe.sent();
-        assert!(probe.finished());
+        assert_eq!(probe.closed().unwrap().reason.name(), "task.panicked");
         door.set(false);
         probe.select(good);
         probe.recv(b" as new");

@@ -37,8 +37,8 @@ Examples:
 
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
+        let files = Daemon::files(&self.dir)?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        let files = daemon.files(&self.dir)?;
         daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()
     }

@@ -28,7 +28,6 @@ use self::signals::Signals;
 pub(crate) struct Daemon {
     reactor: Reactor,
     drain_timeout: Duration,
-    descriptors: u64,
     /// Where it listens and what is served there, in the order of the command line.
     ready: Vec<(Endpoint, &'static str)>,
 }
@@ -39,23 +38,22 @@ impl Daemon {
     /// # Errors
     /// When the system gives no poll.
     pub(crate) fn new(drain_timeout: Duration) -> Result<Self, Failure> {
-        let descriptors = raise_fd_limit().unwrap_or(u64::MAX);
+        raise_fd_limit();
         let reactor = Reactor::new(Config::default()).map_err(|e| Failure::reactor(&e, None))?;
-        Ok(Self { reactor, drain_timeout, descriptors, ready: Vec::new() })
+        Ok(Self { reactor, drain_timeout, ready: Vec::new() })
     }
 
     /// The files beneath `dir` as an HTTP application.
     ///
     /// # Errors
     /// `dir` is missing, no directory, or out of reach.
-    pub(crate) fn files(&self, dir: &Path) -> Result<FileApp, Failure> {
+    pub(crate) fn files(dir: &Path) -> Result<FileApp, Failure> {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
-        let mut limits = Limits::default();
-        // Files kept open are taken from the reserve that the gate leaves, so they must stay a small part of it.
-        limits.descriptors_max =
-            limits.descriptors_max.min(usize::try_from(self.descriptors / 16).unwrap_or(usize::MAX));
+        // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
+        // nobody asks for it again. To open it anew costs three system calls beside those that send it.
+        let limits = Limits { descriptors_max: 0, ..Limits::default() };
         Ok(FileApp::new(Files::new(root, limits)))
     }
 

@@ -43,8 +43,24 @@ pub(crate) struct ServiceInfo {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) count: u32,
+    /// Those of `count` that were refused and still linger, so that their peers can read why.
+    pub(crate) refused: u32,
     /// Connections by address; filled only when `per_client_max` is set.
     pub(crate) clients: HashMap<IpAddr, u32>,
+}
+
+impl ServiceInfo {
+    /// One connection fewer of this client.
+    fn leave(&mut self, peer: Peer) {
+        if let (Some(_), Peer::Tcp(at)) = (self.limits.per_client_max, peer)
+            && let Some(n) = self.clients.get_mut(&at.ip())
+        {
+            *n -= 1;
+            if *n == 0 {
+                self.clients.remove(&at.ip());
+            }
+        }
+    }
 }
 
 /// How a connection is to be closed.
@@ -83,6 +99,8 @@ pub(crate) struct Core {
     pub(crate) unix: u64,
     pub(crate) turn: u64,
     pub(crate) draining: bool,
+    /// A drain's grace is over: what is connected now would never end it.
+    pub(crate) grace_over: bool,
     /// The connection that is being driven, else [`NONE`]: it need not be queued.
     pub(crate) driving: u32,
     next_serial: u32,
@@ -109,6 +127,7 @@ impl Core {
             unix,
             turn: 0,
             draining: false,
+            grace_over: false,
             driving: NONE,
             next_serial: 0,
         }
@@ -133,7 +152,16 @@ impl Core {
             (Some(max), Peer::Tcp(at)) => info.clients.get(&at.ip()).is_some_and(|n| *n >= max),
             _ => false,
         };
-        per_client || info.limits.connections_max.is_some_and(|max| info.count >= max)
+        per_client || info.limits.connections_max.is_some_and(|max| info.count - info.refused >= max)
+    }
+
+    /// A connection was refused at the door: it no longer counts against the limits.
+    pub(crate) fn refused(&mut self, slot: u32) {
+        let link = &mut self.links[slot as usize];
+        link.set(REFUSED);
+        let info = &mut self.services[link.service as usize];
+        info.refused += 1;
+        info.leave(link.peer.unpack());
     }
 
     /// Takes the books' note of a connection that is no more.
@@ -141,13 +169,10 @@ impl Core {
         let link = self.links.remove(slot as usize);
         let info = &mut self.services[link.service as usize];
         info.count -= 1;
-        if let (Some(_), Peer::Tcp(at)) = (info.limits.per_client_max, link.peer.unpack())
-            && let Some(n) = info.clients.get_mut(&at.ip())
-        {
-            *n -= 1;
-            if *n == 0 {
-                info.clients.remove(&at.ip());
-            }
+        if link.has(REFUSED) {
+            info.refused -= 1;
+        } else {
+            info.leave(link.peer.unpack());
         }
         self.wheel.cancel(slot);
         if link.closing != NONE {
@@ -254,6 +279,10 @@ impl Core {
             if record.reason.class.is_none() && reason.class.is_some() {
                 record.reason = reason;
             }
+        }
+        if matches!(link.phase, Phase::Connect(_)) && link.side != NONE {
+            // A connect that was never issued: from here on `side` would name a file.
+            self.dials.try_remove(std::mem::replace(&mut link.side, NONE) as usize);
         }
         match manner {
             Manner::Linger => link.input(Input::Close),

@@ -31,7 +31,8 @@ pub enum Address {
     Unix(PathBuf),
     /// A Unix stream socket in Linux's abstract namespace (without the leading NUL).
     Abstract(Vec<u8>),
-    /// A descriptor that this process already holds.
+    /// A listening socket that this process inherited, by number. It must not be marked close-on-exec, which tells an
+    /// inherited descriptor from one that something in this process owns; the reactor takes it over and marks it so.
     Fd(i32),
 }
 

@@ -111,6 +111,8 @@ pub struct Accepted<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Refuse {
     pub(crate) answer: Cow<'static, [u8]>,
+    /// The callback that was asked panicked.
+    pub(crate) panicked: bool,
 }
 
 impl Refuse {
@@ -121,7 +123,7 @@ impl Refuse {
 
     /// Sends `answer` (at most 64 KiB), then closes with lingering so that the peer can read it.
     pub fn with(answer: impl Into<Cow<'static, [u8]>>) -> Self {
-        Self { answer: answer.into() }
+        Self { answer: answer.into(), panicked: false }
     }
 }
 

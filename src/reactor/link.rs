@@ -146,6 +146,8 @@ pub(crate) mod flag {
     pub(crate) const BUSY: u32 = 1 << 22;
     /// Our FIN went out before the peer's came.
     pub(crate) const FIN_FIRST: u32 = 1 << 23;
+    /// Refused at the door: its handler never had it, and it takes nobody's place.
+    pub(crate) const REFUSED: u32 = 1 << 24;
 }
 use flag::*;
 
@@ -308,6 +310,9 @@ impl Link {
         if self.has(EOF_DUE) && !held {
             return Some(Step::Call(Call::Eof));
         }
+        if tx == Tx::Shut && rx == Rx::Eof && !self.has(EOF_DUE) {
+            return Some(Step::Op(Op::Over));
+        }
         if tx == Tx::Finishing && v.tx == 0 && v.span.is_none() {
             return Some(Step::Op(if rx == Rx::Eof { Op::Over } else { Op::ShutdownWrite }));
         }
@@ -394,7 +399,6 @@ impl Link {
             Op::Read if n == 0 => {
                 self.set(EOF_DUE | EOF_SEEN);
                 self.input(Input::Eof);
-                return if self.is_done() { Effect::Over } else { Effect::None };
             }
             Op::Read => {
                 self.stamps.bytes_in += n as u64;

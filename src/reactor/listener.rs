@@ -190,6 +190,11 @@ impl<S: Sys> Reactor<S> {
         let class = limit.then_some(&close::TCP_REFUSED_HERE);
         let reason = CloseReason { class, ..CloseReason::new(By::Us, PhaseName::Connect) };
         self.core.link(conn).clear(OPEN_DUE);
+        self.core.refused(conn);
+        if refuse.panicked {
+            self.core.panicked(conn);
+            return;
+        }
         if refuse.answer.is_empty() {
             self.core.begin_close(conn, reason, Manner::Drop);
             return;

@@ -124,13 +124,16 @@ impl<H: Handler> Service for Bound<H> {
             Some(Err(refuse)) => Err(refuse),
             None => {
                 log::error!("task.panicked: on_accept panicked; the connection was refused");
-                Err(Refuse::silent())
+                Err(Refuse { panicked: true, ..Refuse::silent() })
             }
         }
     }
 
     fn limit(&mut self, from: Accepted<'_>) -> Refuse {
-        contain(|| self.handler.on_limit(from)).unwrap_or_default()
+        contain(|| self.handler.on_limit(from)).unwrap_or_else(|| {
+            log::error!("task.panicked: on_limit panicked; the connection was refused without a word");
+            Refuse::silent()
+        })
     }
 
     fn close(&mut self, conn: u32, report: &Report, core: &mut Core) -> bool {

@@ -207,9 +207,10 @@ impl<H: Handler> Table<'_, H> {
     /// Connects out; `on_open` or `on_close` tells how it went. The endpoint is an address, not a name.
     ///
     /// # Errors
-    /// The connection's state, when the endpoint is a name or a descriptor.
+    /// The connection's state, when the endpoint is a name or a descriptor, or when the grace of a drain is over:
+    /// a handler that connects again in `on_close` must not hold the drain for ever.
     pub fn connect(&mut self, to: &Endpoint, conn: H::Conn) -> Result<ConnId, H::Conn> {
-        if matches!(to.address, Address::TcpName(..) | Address::Fd(_)) {
+        if self.core.grace_over || matches!(to.address, Address::TcpName(..) | Address::Fd(_)) {
             return Err(conn);
         }
         let index = self.conns.insert(Some(conn)) as u32;

@@ -161,6 +161,7 @@ impl<S: Sys> Reactor<S> {
         if over {
             self.drain = None;
             self.core.draining = false;
+            self.core.grace_over = false;
         }
         over
     }
@@ -168,6 +169,7 @@ impl<S: Sys> Reactor<S> {
     /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset. What is
     /// not yet connected is given up at once.
     fn tell_held(&mut self, over: bool) {
+        self.core.grace_over |= over;
         let services = &self.core.services;
         let held = |l: &Link| services[l.service as usize].limits.hold_drain;
         let slots = self.core.links.iter().filter(|(_, l)| held(l)).map(|(slot, _)| slot as u32);

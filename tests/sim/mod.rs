@@ -132,18 +132,25 @@ pub struct Talk {
     text: Rc<Vec<u8>>,
     sent: usize,
     got: usize,
+    /// Finishes only when all has come back, so that no FIN tells the other side to look again.
+    waits: bool,
 }
 
 impl Talk {
     pub fn new(text: &Rc<Vec<u8>>) -> Self {
-        Self { life: Life::default(), text: Rc::clone(text), sent: 0, got: 0 }
+        Self { life: Life::default(), text: Rc::clone(text), sent: 0, got: 0, waits: false }
+    }
+
+    /// One that finishes only when all has come back.
+    pub fn waiting(text: &Rc<Vec<u8>>) -> Self {
+        Self { waits: true, ..Self::new(text) }
     }
 
     fn pump(&mut self, ctx: &mut Ctx<'_, Client>) {
         // Not more than fits: who asks for more room than there is hears nothing until there is some.
         let end = self.text.len().min(self.sent + ctx.tx.room());
         self.sent += ctx.tx.write(&self.text[self.sent..end]);
-        if self.sent == self.text.len() {
+        if self.sent == self.text.len() && (self.got == self.sent || !self.waits) {
             ctx.finish();
         }
     }
@@ -179,6 +186,9 @@ impl Handler for Client {
         assert_eq!(talk.text.get(talk.got..talk.got + n), Some(&ctx.rx[..]), "other bytes came back");
         talk.got += n;
         ctx.rx.consume(n);
+        if talk.waits && talk.got == talk.text.len() {
+            ctx.finish();
+        }
     }
 
     fn on_room(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {

@@ -67,7 +67,7 @@ pub(crate) enum Input {
 /// ```text
 /// Connect(Dial)    Issued → Pending · Established → Transfer · Finish, Close, End → Done
 /// Connect(Pending) Established → Transfer · Finish, Close, End → Done
-/// Transfer{rx,tx}  Eof → rx Eof (Done when tx is Shut) · Finish → tx Finishing (from Open)
+/// Transfer{rx,tx}  Eof → rx Eof · Finish → tx Finishing (from Open)
 ///                  FinSent → tx Shut (Done when rx is Eof) · Close → Flush (Linger when tx is Shut) · End → Done
 /// Flush            FinSent → Linger · Flushed, End → Done
 /// Linger           Eof, End → Done
@@ -79,10 +79,9 @@ pub(crate) fn transition(phase: Phase, input: Input) -> Phase {
         (Phase::Connect(Connect::Dial), Input::Issued) => Phase::Connect(Connect::Pending),
         (Phase::Connect(_), Input::Established) => Phase::Transfer { rx: Rx::Open, tx: Tx::Open },
         (Phase::Connect(_), Input::Finish | Input::Close | Input::End) => DONE,
-        (Phase::Transfer { tx: Tx::Shut, .. }, Input::Eof) => DONE,
         (Phase::Transfer { tx, .. }, Input::Eof) => Phase::Transfer { rx: Rx::Eof, tx },
         (Phase::Transfer { rx, tx: Tx::Open }, Input::Finish) => Phase::Transfer { rx, tx: Tx::Finishing },
-        (Phase::Transfer { rx: Rx::Eof, tx: Tx::Open | Tx::Finishing }, Input::FinSent) => DONE,
+        (Phase::Transfer { rx: Rx::Eof, .. }, Input::FinSent) => DONE,
         (Phase::Transfer { rx, tx: Tx::Open | Tx::Finishing }, Input::FinSent) => {
             Phase::Transfer { rx, tx: Tx::Shut }
         }

@@ -42,10 +42,10 @@ fn every_pair_of_phase_and_input_goes_where_the_table_says() {
         ("pending", ". oo . done . done . done"),
         ("oo", ". . eo of os flush . done"),
         ("of", ". . ef . os flush . done"),
-        ("os", ". . done . . linger . done"),
+        ("os", ". . es . . linger . done"),
         ("eo", ". . . ef done flush . done"),
         ("ef", ". . . . done flush . done"),
-        ("es", ". . done . . linger . done"),
+        ("es", ". . . . done linger . done"),
         ("flush", ". . . . linger . done done"),
         ("linger", ". . done . . . . done"),
         ("done", ". . . . . . . ."),
@@ -181,7 +181,15 @@ fn finish_waits_for_the_buffer_then_sends_fin_then_waits_for_the_peers() {
     link.complete(Op::ShutdownWrite, &moved(0), View::default(), T0, &t);
     assert_eq!(link.next(View::default()), None);
     link.mark(Ready::READABLE);
-    assert_eq!(link.complete(Op::Read, &moved(0), View::default(), T0, &t), Effect::Over);
+    assert_eq!(link.complete(Op::Read, &moved(0), View::default(), T0, &t), Effect::None);
+    assert_eq!(
+        link.next(View::default()),
+        Some(Step::Call(Call::Eof)),
+        "the handler hears of it all the same"
+    );
+    link.clear(EOF_DUE);
+    assert_eq!(link.next(View::default()), Some(Step::Op(Op::Over)));
+    assert_eq!(link.complete(Op::Over, &moved(0), View::default(), T0, &t), Effect::Over);
     assert!(link.is_done());
 }
 
