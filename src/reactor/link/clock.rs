@@ -44,14 +44,13 @@ impl Link {
     }
 
     fn idle_at(&self, t: &Timeouts) -> Option<u32> {
-        let last = self.stamps.last.ms_ceil();
-        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| last.wrapping_add(ms))
+        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| self.since.wrapping_add(ms))
     }
 
     /// The next quarter of the stall deadline.
     fn stall_check(&self, t: &Timeouts, now: u32) -> Option<u32> {
         let quarter = (t.stall? / 4).max(1);
-        let passed = now.wrapping_sub(self.since) / quarter;
+        let passed = if reached(self.since, now) { now.wrapping_sub(self.since) / quarter } else { 0 };
         Some(self.since.wrapping_add((passed + 1).saturating_mul(quarter)))
     }
 
@@ -88,11 +87,20 @@ impl Link {
             self.set(DEADLINE_DUE);
         }
         let idle = !self.has(BLOCKED) && self.idle_at(t).is_some_and(|at| reached(at, now));
-        (idle && !self.has(TIMER_DUE | DEADLINE_DUE)).then_some(Expired::Idle)
+        if !idle || self.has(TIMER_DUE | DEADLINE_DUE) {
+            return None;
+        }
+        if self.stamps.bytes_out == 0 {
+            return Some(Expired::Idle);
+        }
+        // The kernel may still be sending the tail of an answer to a slow reader: it has to be asked.
+        self.set(PROBE_DUE | IDLE_PROBE);
+        None
     }
 
     pub(crate) fn set_user(&mut self, at: Option<u32>) {
         self.clear(HAS_USER | TIMER_DUE);
+        self.set(REFILE);
         if let Some(at) = at.filter(|_| self.is_live()) {
             self.user = at;
             self.set(HAS_USER);
@@ -101,6 +109,7 @@ impl Link {
 
     pub(crate) fn set_proto(&mut self, at: Option<u32>) {
         self.clear(HAS_PROTO | DEADLINE_DUE);
+        self.set(REFILE);
         if let Some(at) = at.filter(|_| self.is_live()) {
             self.proto = at;
             self.set(HAS_PROTO);
