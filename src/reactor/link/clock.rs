@@ -2,8 +2,10 @@
 //! caller gives; nothing here reads a clock.
 
 use super::flag::*;
-use super::{Link, Phase, Teardown};
+use super::{Effect, Link, Phase, Teardown, View};
+use crate::reactor::close::{self, Deadline};
 use crate::reactor::limits::Timeouts;
+use crate::reactor::time::Time;
 
 /// Why a timer closes a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +115,44 @@ impl Link {
         if let Some(at) = at.filter(|_| self.is_live()) {
             self.proto = at;
             self.set(HAS_PROTO);
+        }
+    }
+
+    /// The time that the peer is given begins again, unless it has been keeping bytes waiting all along.
+    pub(crate) fn wait_anew(&mut self, now: Time) {
+        if !self.has(BLOCKED) {
+            self.since = now.ms_ceil();
+        }
+    }
+
+    /// `unacknowledged` bytes are on their way; has the peer taken any since the last probe?
+    pub(super) fn probed(&mut self, unacknowledged: usize, v: View, now: Time, t: &Timeouts) -> Effect {
+        self.clear(PROBE_DUE);
+        let idle = self.has(IDLE_PROBE);
+        self.clear(IDLE_PROBE);
+        if idle && unacknowledged == 0 {
+            return Effect::Idle;
+        }
+        if v.tx == 0 && v.span.is_none() && unacknowledged == 0 {
+            // The tail of an answer has arrived: from here on the connection is idle.
+            self.clear(BLOCKED | BASELINE);
+            self.wait_anew(now);
+            return Effect::None;
+        }
+        let acked = (self.stamps.bytes_out as u32).wrapping_sub(unacknowledged as u32);
+        if idle || (self.has(BASELINE) && acked != self.acked) {
+            self.since = now.ms_ceil();
+        }
+        if t.stall.is_some() {
+            self.set(BLOCKED);
+        }
+        self.set(BASELINE);
+        self.acked = acked;
+        match t.stall {
+            Some(stall) if reached(self.since.wrapping_add(stall), now.ms()) => {
+                Effect::Fail { class: &close::TCP_STALLED, errno: None, deadline: Some(Deadline::Stall) }
+            }
+            _ => Effect::None,
         }
     }
 }
