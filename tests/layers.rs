@@ -115,7 +115,17 @@ fn the_reactor_names_its_five_crates_and_no_other() {
 
 #[test]
 fn the_wire_formats_name_no_socket_and_no_poll() {
-    let foreign = ["mio", "socket2", "rustix", "TcpListener", "TcpStream", "UdpSocket", "UnixStream", "clap", "signal_hook"];
+    let foreign = [
+        "mio",
+        "socket2",
+        "rustix",
+        "TcpListener",
+        "TcpStream",
+        "UdpSocket",
+        "UnixStream",
+        "clap",
+        "signal_hook",
+    ];
     none_holds(&sources(&["src/proto"]), |f| !f.is_test(), &foreign);
 }
 

@@ -182,7 +182,11 @@ fn finish_waits_for_the_buffer_then_sends_fin_then_waits_for_the_peers() {
     assert_eq!(link.next(View::default()), None);
     link.mark(Ready::READABLE);
     assert_eq!(link.complete(Op::Read, &moved(0), View::default(), T0, &t), Effect::None);
-    assert_eq!(link.next(View::default()), Some(Step::Call(Call::Eof)), "the handler hears of it all the same");
+    assert_eq!(
+        link.next(View::default()),
+        Some(Step::Call(Call::Eof)),
+        "the handler hears of it all the same"
+    );
     link.clear(EOF_DUE);
     assert_eq!(link.next(View::default()), Some(Step::Op(Op::Over)));
     assert_eq!(link.complete(Op::Over, &moved(0), View::default(), T0, &t), Effect::Over);
