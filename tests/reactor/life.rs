@@ -14,7 +14,7 @@ fn after_the_peers_fin_every_byte_is_echoed_and_then_our_fin_comes() {
     let echoed = rig.with_client(|at| {
         let mut stream = client(at);
         let mut writer = stream.try_clone().unwrap();
-        let sent: Vec<u8> = (0..SIZE).map(|n| (n * 31 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..SIZE).map(|n| ((n * 31) >> 3) as u8).collect();
         let expected = sent.clone();
         let writing = std::thread::spawn(move || {
             writer.write_all(&sent).unwrap();
