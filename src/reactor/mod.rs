@@ -209,7 +209,13 @@ impl<S: Sys> Reactor<S> {
         let limits = handler.limits();
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
-        self.core.services.push(ServiceInfo { timeouts, limits, count: 0, refused: 0, clients: Default::default() });
+        self.core.services.push(ServiceInfo {
+            timeouts,
+            limits,
+            count: 0,
+            refused: 0,
+            clients: Default::default(),
+        });
         self.services.push(Box::new(Bound { handler, conns: Slab::new(), index }));
         Key::new(index)
     }

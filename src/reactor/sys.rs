@@ -22,10 +22,13 @@ use super::id::Token;
 use super::time::Time;
 
 mod address;
+mod fd;
 mod linux;
+mod listen;
 mod options;
 
-pub use linux::{MioListener, MioSocket, MioSys, raise_fd_limit};
+pub use linux::{MioSocket, MioSys, raise_fd_limit};
+pub use listen::MioListener;
 
 /// Kernel readiness, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

@@ -66,6 +66,8 @@ pub struct Exchange {
     timed: bool,
     /// The connection ends after the answer that is being sent.
     closing: bool,
+    /// More is known to come from the peer, which nobody will read: the end has to wait for it.
+    lingers: bool,
     /// A file is being sent.
     sending: bool,
     held: Option<Box<Held>>,
@@ -234,6 +236,8 @@ impl<A: App> Http<A> {
         });
         let progress = match decoded {
             Ok(_) if received.saturating_add(held.decoder.announced()) > max => Err(fault::BODY_TOO_LARGE),
+            // What passed the bound came before what is malformed: the same answer for every cut.
+            Err(_) if *received > max => Err(fault::BODY_TOO_LARGE),
             other => other,
         };
         match progress {
@@ -268,7 +272,7 @@ impl<A: App> Http<A> {
             0 => Duration::MAX,
             rate => {
                 let earned = Duration::from_millis(received.saturating_mul(1000) / u64::from(rate));
-                (self.config.body_timeout + earned).saturating_sub(now - began)
+                self.config.body_timeout.saturating_add(earned).saturating_sub(now - began)
             }
         };
         by_rate.min(self.config.body_timeout)
@@ -370,6 +374,7 @@ fn settle_lingering<A: App>(ex: &mut Exchange, ctx: &mut Ctx<'_, Http<A>>, outco
     if matches!(outcome, Outcome::Sent | Outcome::None) {
         ctx.close();
     } else {
+        ex.lingers = true;
         let _ = settle(ex, ctx, outcome, false);
     }
 }
@@ -418,20 +423,28 @@ impl<A: App> Handler for Http<A> {
         } else if !std::mem::take(&mut ex.sending) {
             return;
         }
-        if ex.closing {
-            ctx.close_clean();
-        } else {
+        if !ex.closing {
+            if let Some(held) = &mut ex.held {
+                // While the answer went out nothing was read: the body's time begins now.
+                held.began = ctx.now();
+                ctx.set_deadline(self.config.body_timeout);
+            }
             ctx.resume();
+        } else if ex.lingers || ex.held.is_some() {
+            ctx.close();
+        } else {
+            ctx.close_clean();
         }
     }
 
     fn on_eof(&mut self, ex: &mut Exchange, ctx: &mut Ctx<'_, Self>) {
         if ex.held.as_ref().is_some_and(|held| !held.answered) {
             self.refuse(ctx, &fault::BODY_TRUNCATED, false);
-        } else if !ctx.rx.is_empty() {
-            self.refuse(ctx, &fault::BAD_REQUEST_LINE, false);
-        } else {
+        } else if b"\r\n".starts_with(&ctx.rx) {
+            // Nothing, or the empty line that some clients send behind a body (RFC 9112 section 2.2).
             ctx.finish();
+        } else {
+            self.refuse(ctx, &fault::BAD_REQUEST_LINE, false);
         }
     }
 

@@ -1,10 +1,9 @@
-//! The real kernel: Linux's sockets on a `mio::Poll`. The only file with `unsafe`, each with its reason.
+//! The real kernel: Linux's sockets on a `mio::Poll`. Listeners are made in `listen`.
 
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,11 +12,13 @@ use mio::{Events, Interest, Poll};
 use rustix::fs::FileType;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, SockAddr, Socket};
+use socket2::{Domain, SockAddr};
 
-use super::address::{abstract_addr, bind, domain_of, new_socket, to_std};
+use super::address::{abstract_addr, domain_of, new_socket, to_std};
+use super::fd;
+use super::listen::MioListener;
 use super::options::before_bind;
-use super::{Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use super::{Listening, Peer, Ready, SetupError, Sys, Waker};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::time::Time;
@@ -51,15 +52,6 @@ enum Kind {
     AdoptedPipe,
 }
 
-/// A listening socket of [`MioSys`].
-#[derive(Debug)]
-pub struct MioListener {
-    socket: Socket,
-    domain: Domain,
-    /// The socket's file with its device and inode: it is unlinked only while it is still this one.
-    file: Option<(PathBuf, u64, u64)>,
-}
-
 impl fmt::Debug for MioSys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MioSys").field("poll", &self.poll.as_raw_fd()).finish_non_exhaustive()
@@ -78,100 +70,18 @@ impl MioSys {
         Ok(Self { poll, events: Events::with_capacity(EVENTS), waker, began: Instant::now(), spare: None })
     }
 
-    fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+    pub(super) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
         self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.pack() as usize), interest)
     }
 
-    fn keep_spare(&mut self) {
+    pub(super) fn keep_spare(&mut self) {
         if self.spare.is_none() {
             self.spare = rustix::io::fcntl_dupfd_cloexec(self.poll_fd(), 0).ok();
         }
     }
 
-    fn poll_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor belongs to `self.poll` and stays open as long as the borrow of `self`.
-        #[allow(unsafe_code)]
-        unsafe {
-            BorrowedFd::borrow_raw(self.poll.as_raw_fd())
-        }
-    }
-
-    fn listen_at(
-        &mut self,
-        at: &Endpoint,
-        token: Token,
-        parts: SetupParts,
-    ) -> Result<Listening<MioListener>, SetupError> {
-        let mut steps = Steps { parts, last: self.now() };
-        let step = |step| move |source: io::Error| SetupError { step, source };
-        if let Address::Fd(fd) = at.address {
-            let socket = inherited_listener(fd).map_err(step("socket"))?;
-            steps.parts.socket = steps.lap(self);
-            return self.finish_listen(socket, None, at, token, steps);
-        }
-        let (domain, protocol) = domain_of(&at.address);
-        let socket = new_socket(domain, protocol).map_err(step("socket"))?;
-        steps.parts.socket = steps.lap(self);
-        before_bind(&socket, domain, &at.options, true).map_err(step("options"))?;
-        steps.parts.options = steps.lap(self);
-        let file = bind(&socket, &at.address).map_err(step("bind"))?;
-        let listener = MioListener { socket, domain, file };
-        if let (Some((path, ..)), Some(mode)) = (&listener.file, at.options.mode) {
-            rustix::fs::chmod(path, rustix::fs::Mode::from_bits_truncate(mode))
-                .map_err(|e| step("bind")(e.into()))?;
-        }
-        steps.parts.bind = steps.lap(self);
-        let backlog = i32::try_from(at.options.backlog).unwrap_or(i32::MAX);
-        listener.socket.listen(backlog).map_err(step("listen"))?;
-        steps.parts.listen = steps.lap(self);
-        self.register_listener(listener, at, token, steps)
-    }
-
-    fn finish_listen(
-        &mut self,
-        socket: Socket,
-        file: Option<(PathBuf, u64, u64)>,
-        at: &Endpoint,
-        token: Token,
-        steps: Steps,
-    ) -> Result<Listening<MioListener>, SetupError> {
-        let domain = socket.domain().map_err(|source| SetupError { step: "socket", source })?;
-        self.register_listener(MioListener { socket, domain, file }, at, token, steps)
-    }
-
-    fn register_listener(
-        &mut self,
-        listener: MioListener,
-        at: &Endpoint,
-        token: Token,
-        mut steps: Steps,
-    ) -> Result<Listening<MioListener>, SetupError> {
-        self.keep_spare();
-        self.add(listener.socket.as_raw_fd(), token, Interest::READABLE)
-            .map_err(|source| SetupError { step: "register", source })?;
-        let bound = listener.socket.local_addr().ok().and_then(|a| a.as_socket());
-        let address = match (&at.address, bound) {
-            (Address::Tcp(_) | Address::Fd(_), Some(bound)) => Address::Tcp(bound),
-            (other, _) => other.clone(),
-        };
-        steps.parts.register = steps.lap(self);
-        let at = Endpoint { address, options: at.options.clone() };
-        Ok(Listening { listener, at, parts: steps.parts })
-    }
-}
-
-/// Consecutive stamps while a listener is made, so that its parts sum to the total.
-struct Steps {
-    parts: SetupParts,
-    last: Time,
-}
-
-impl Steps {
-    fn lap(&mut self, sys: &mut MioSys) -> u64 {
-        let now = sys.now();
-        let ns = now.since(self.last);
-        self.last = now;
-        ns
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        fd::of_poll(&self.poll)
     }
 }
 
@@ -190,22 +100,6 @@ impl AsFd for MioSys {
 impl AsFd for MioSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl AsFd for MioListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl Drop for MioListener {
-    fn drop(&mut self) {
-        if let Some((path, dev, ino)) = self.file.take()
-            && rustix::fs::lstat(&path).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino))
-        {
-            let _ = rustix::fs::unlink(&path);
-        }
     }
 }
 
@@ -249,17 +143,7 @@ impl Sys for MioSys {
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<MioListener>, SetupError> {
-        let start = self.now();
-        let places = at.resolve().map_err(|source| SetupError { step: "resolve", source })?;
-        let parts = SetupParts { resolve: self.now().since(start), ..SetupParts::default() };
-        let mut failed = None;
-        for place in &places {
-            match self.listen_at(place, token, parts) {
-                Ok(listening) => return Ok(listening),
-                Err(e) => failed = failed.or(Some(e)),
-            }
-        }
-        Err(failed.unwrap_or(SetupError { step: "resolve", source: io::ErrorKind::NotFound.into() }))
+        self.make_listener(at, token)
     }
 
     fn accept(&mut self, listener: &MioListener) -> io::Result<(MioSocket, Peer)> {
@@ -384,13 +268,7 @@ impl Sys for MioSys {
     }
 
     fn unacknowledged(&mut self, socket: &MioSocket) -> Option<u64> {
-        const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
-        // SAFETY: on a socket, SIOCOUTQ writes one int, the bytes not yet acknowledged (tcp(7), unix(7)).
-        #[allow(unsafe_code)]
-        let bytes = unsafe {
-            rustix::ioctl::ioctl(&socket.fd, rustix::ioctl::Getter::<SIOCOUTQ, core::ffi::c_int>::new())
-        };
-        bytes.ok().and_then(|n| u64::try_from(n).ok())
+        fd::unacknowledged(&socket.fd)
     }
 
     fn short_read_drains(socket: &MioSocket) -> bool {
@@ -422,27 +300,4 @@ pub fn raise_fd_limit() -> Option<u64> {
         return limit.maximum;
     }
     limit.current
-}
-
-/// A listening socket that this process inherited under the number `fd`.
-fn inherited_listener(fd: RawFd) -> io::Result<Socket> {
-    // SAFETY: the number is only asked for its flags; a closed one answers EBADF.
-    #[allow(unsafe_code)]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let problem = |text| io::Error::new(io::ErrorKind::InvalidInput, text);
-    if rustix::io::fcntl_getfd(borrowed)?.contains(rustix::io::FdFlags::CLOEXEC) {
-        // No exec leaves such a descriptor open: this process made it, and something here owns it.
-        return Err(problem("the descriptor was not inherited"));
-    }
-    if !rustix::net::sockopt::socket_acceptconn(borrowed)? {
-        return Err(problem("the descriptor is no listening socket"));
-    }
-    // SAFETY: the descriptor is open and was inherited, so nothing in this process owns it but who named it here; and
-    // close-on-exec, set below, keeps it from being taken twice.
-    #[allow(unsafe_code)]
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    rustix::io::fcntl_setfd(&owned, rustix::io::FdFlags::CLOEXEC)?;
-    let socket = Socket::from(owned);
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }

@@ -66,7 +66,9 @@ fn an_application_that_panics_costs_its_connection_only() {
 fn a_head_that_does_not_fit_what_room_is_left_takes_its_body_with_it() {
     each(|talk| {
         // Each answer is 3 KB or more, so that one of them meets a nearly full buffer while the peer reads nothing.
-        for (path, n, times) in [("fields/3000", 3000, 25), ("fields/30000", 30_000, 3), ("fields/60000", 60_000, 2)] {
+        for (path, n, times) in
+            [("fields/3000", 3000, 25), ("fields/30000", 30_000, 3), ("fields/60000", 60_000, 2)]
+        {
             let one = get(path);
             talk.say(&[one.repeat(times), get("a")].concat());
             let answers = talk.heard(&vec!["GET"; times + 1]);

@@ -99,7 +99,8 @@ fn http_1_0_is_closed_unless_it_asks_to_be_kept_and_is_told_so() {
 
 #[test]
 fn what_follows_a_request_to_close_is_not_answered() {
-    for close in ["GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /last HTTP/1.0\r\n\r\n"] {
+    for close in ["GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /last HTTP/1.0\r\n\r\n"]
+    {
         each(|talk| {
             talk.say(&[GET, close.as_bytes(), GET, b"nonsense"].concat());
             let answers = talk.heard(&["GET", "GET"]);

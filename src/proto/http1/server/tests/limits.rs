@@ -76,7 +76,11 @@ fn broken_heads_are_refused_and_nothing_behind_them_is_answered() {
             501,
             "http.not_implemented",
         ),
-        ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nContent-Length: 1\r\n\r\n", 417, "http.expectation_failed"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\nContent-Length: 1\r\n\r\n",
+            417,
+            "http.expectation_failed",
+        ),
     ];
     for (head, status, name) in cases {
         each(|talk| {
@@ -90,7 +94,9 @@ fn broken_heads_are_refused_and_nothing_behind_them_is_answered() {
 #[test]
 fn answers_before_a_broken_head_still_come() {
     each(|talk| {
-        talk.say(b"GET /big/70000 HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\nbroken\r\n\r\n");
+        talk.say(
+            b"GET /big/70000 HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\nbroken\r\n\r\n",
+        );
         let answers = talk.heard(&["GET"; 3]);
         assert_eq!(answers.iter().map(|a| a.status).collect::<Vec<_>>(), [200, 200, 400]);
         assert_eq!(talk.ended(), "http.bad_request_line");
