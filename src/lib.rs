@@ -5,3 +5,13 @@ pub mod proto;
 pub mod reactor;
 #[cfg(feature = "cli")]
 pub mod service;
+
+/// The Rust blocks of the documents, compiled and run as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../docs/embedding.md")]
+    mod embedding {}
+}

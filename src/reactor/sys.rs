@@ -300,3 +300,6 @@ pub trait Sys: 'static {
     /// How many descriptors this process may have, where there is a limit.
     fn descriptor_limit(&self) -> Option<u64>;
 }
+
+#[cfg(test)]
+mod tests;
