@@ -55,7 +55,7 @@ fn serve(
         if rounds == stop_at {
             server.reactor.stop(Duration::from_secs(3600));
         }
-        let moved = clients.iter_mut().fold(false, |moved, client| client.act(&mut rng) || moved);
+        let moved = clients.iter_mut().filter_map(|client| client.act(&mut rng).then_some(())).count() > 0;
         (moved, clients.iter().all(Client::is_done))
     });
     check_reports(&server, &reports);
