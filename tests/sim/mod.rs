@@ -65,6 +65,11 @@ impl Life {
         self.unread = rx;
     }
 
+    /// The handler has left that many bytes.
+    pub fn left(&mut self, rx: usize) {
+        self.unread = rx;
+    }
+
     pub fn other(&mut self) {
         assert!(self.opened, "a callback came before on_open");
     }
