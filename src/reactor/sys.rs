@@ -21,6 +21,7 @@ use super::endpoint::Endpoint;
 use super::id::Token;
 use super::time::Time;
 
+mod address;
 mod fd;
 mod linux;
 mod listen;

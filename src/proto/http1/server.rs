@@ -4,6 +4,10 @@
 //! they lie in the receive buffer. Only a request that has to wait (for its body, or by a delay) is copied aside.
 //! Parsing stops while an answer is being sent, so that pipelined requests wait in the kernel.
 
+mod config;
+
+pub use config::{App, BodyPlan, HttpConfig};
+
 use std::time::Duration;
 
 use super::body::BodyDecoder;
@@ -12,63 +16,6 @@ use super::fault::{self, Fault};
 use super::head::{self, FieldStore, Framing, Head, Method, Progress, Status, Version};
 use super::reply::{Outcome, Reply, Request, Rest, is_head};
 use crate::reactor::{Accepted, Ctx, Handler, Limits, Refuse, Time};
-
-/// What to do with the body of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyPlan {
-    /// Read it and drop it, up to the configured bound; then answer.
-    Skip,
-    /// Collect up to so many bytes; then answer.
-    Collect(usize),
-    /// Answer at once, without it.
-    Refuse,
-}
-
-/// An application: answers requests.
-pub trait App: Sized + 'static {
-    /// What to do with the body of this request; asked once, when its head is whole and it has a body.
-    fn body_plan(&mut self, head: &Head<'_>) -> BodyPlan {
-        let _ = head;
-        BodyPlan::Skip
-    }
-
-    /// Answers a request. Called in the order of the requests of a connection, one at a time.
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>);
-}
-
-/// Bounds of an HTTP server.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HttpConfig {
-    /// Of a request head.
-    pub head: head::Limits,
-    /// From a head's first byte to its last, however the bytes come. Default 10 s.
-    pub head_timeout: Duration,
-    /// A request body may make no progress for so long. Default 30 s.
-    pub body_timeout: Duration,
-    /// The least average rate of a request body, in bytes a second, beyond `body_timeout`. Default 1 KiB/s.
-    pub body_rate_min: u32,
-    /// The largest body of a request whose application asks for none. Default 1 MiB.
-    pub body_bytes_max: u64,
-    /// Wait before each answer. For tests of clients. Default none.
-    pub delay: Option<Duration>,
-    /// Of the connections. The idle deadline is 60 s by default, also before a connection's first byte.
-    pub connection: Limits,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self {
-            head: head::Limits::default(),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            body_rate_min: 1024,
-            body_bytes_max: 1 << 20,
-            delay: None,
-            connection: Limits { idle_timeout: Some(Duration::from_secs(60)), ..Limits::default() },
-        }
-    }
-}
 
 /// Room that an answer's head may count on.
 const HEAD_ROOM: usize = 2048;
@@ -119,6 +66,8 @@ pub struct Exchange {
     timed: bool,
     /// The connection ends after the answer that is being sent.
     closing: bool,
+    /// More is known to come from the peer, which nobody will read: the end has to wait for it.
+    lingers: bool,
     /// A file is being sent.
     sending: bool,
     held: Option<Box<Held>>,
@@ -287,6 +236,8 @@ impl<A: App> Http<A> {
         });
         let progress = match decoded {
             Ok(_) if received.saturating_add(held.decoder.announced()) > max => Err(fault::BODY_TOO_LARGE),
+            // What passed the bound came before what is malformed: the same answer for every cut.
+            Err(_) if *received > max => Err(fault::BODY_TOO_LARGE),
             other => other,
         };
         match progress {
@@ -321,7 +272,7 @@ impl<A: App> Http<A> {
             0 => Duration::MAX,
             rate => {
                 let earned = Duration::from_millis(received.saturating_mul(1000) / u64::from(rate));
-                (self.config.body_timeout + earned).saturating_sub(now - began)
+                self.config.body_timeout.saturating_add(earned).saturating_sub(now - began)
             }
         };
         by_rate.min(self.config.body_timeout)
@@ -423,6 +374,7 @@ fn settle_lingering<A: App>(ex: &mut Exchange, ctx: &mut Ctx<'_, Http<A>>, outco
     if matches!(outcome, Outcome::Sent | Outcome::None) {
         ctx.close();
     } else {
+        ex.lingers = true;
         let _ = settle(ex, ctx, outcome, false);
     }
 }
@@ -471,20 +423,28 @@ impl<A: App> Handler for Http<A> {
         } else if !std::mem::take(&mut ex.sending) {
             return;
         }
-        if ex.closing {
-            ctx.close_clean();
-        } else {
+        if !ex.closing {
+            if let Some(held) = &mut ex.held {
+                // While the answer went out nothing was read: the body's time begins now.
+                held.began = ctx.now();
+                ctx.set_deadline(self.config.body_timeout);
+            }
             ctx.resume();
+        } else if ex.lingers || ex.held.is_some() {
+            ctx.close();
+        } else {
+            ctx.close_clean();
         }
     }
 
     fn on_eof(&mut self, ex: &mut Exchange, ctx: &mut Ctx<'_, Self>) {
         if ex.held.as_ref().is_some_and(|held| !held.answered) {
             self.refuse(ctx, &fault::BODY_TRUNCATED, false);
-        } else if !ctx.rx.is_empty() {
-            self.refuse(ctx, &fault::BAD_REQUEST_LINE, false);
-        } else {
+        } else if b"\r\n".starts_with(&ctx.rx) {
+            // Nothing, or the empty line that some clients send behind a body (RFC 9112 section 2.2).
             ctx.finish();
+        } else {
+            self.refuse(ctx, &fault::BAD_REQUEST_LINE, false);
         }
     }
 

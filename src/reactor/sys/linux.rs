@@ -3,19 +3,18 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::fs::FileType;
-use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr};
 
+use super::address::{abstract_addr, domain_of, new_socket, to_std};
 use super::fd;
 use super::listen::MioListener;
 use super::options::before_bind;
@@ -301,32 +300,4 @@ pub fn raise_fd_limit() -> Option<u64> {
         return limit.maximum;
     }
     limit.current
-}
-
-pub(super) fn domain_of(at: &Address) -> (Domain, Option<Protocol>) {
-    match at {
-        Address::Tcp(SocketAddr::V4(_)) => (Domain::IPV4, Some(Protocol::TCP)),
-        Address::Tcp(SocketAddr::V6(_)) => (Domain::IPV6, Some(Protocol::TCP)),
-        Address::TcpName(..) | Address::Unix(_) | Address::Abstract(_) | Address::Fd(_) => {
-            (Domain::UNIX, None)
-        }
-    }
-}
-
-pub(super) fn new_socket(domain: Domain, protocol: Option<Protocol>) -> io::Result<Socket> {
-    // Close-on-exec and non-blocking from birth: no window in which a fork could inherit it.
-    Socket::new(domain, Type::STREAM.nonblocking().cloexec(), protocol)
-}
-
-pub(super) fn abstract_addr(name: &[u8]) -> io::Result<SockAddr> {
-    let mut path = vec![0];
-    path.extend_from_slice(name);
-    SockAddr::unix(std::ffi::OsStr::from_bytes(&path))
-}
-
-fn to_std(at: SocketAddrAny) -> Option<SocketAddr> {
-    if let Ok(v4) = SocketAddrV4::try_from(at.clone()) {
-        return Some(v4.into());
-    }
-    SocketAddrV6::try_from(at).ok().map(SocketAddr::from)
 }

@@ -3,14 +3,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mio::Interest;
-use rustix::fs::FileType;
-use socket2::{Domain, SockAddr, Socket};
+use socket2::{Domain, Socket};
 
+use super::address::{self, domain_of, new_socket};
 use super::fd;
-use super::linux::{MioSys, abstract_addr, domain_of, new_socket};
+use super::linux::MioSys;
 use super::options::before_bind;
 use super::{Listening, SetupError, SetupParts, Sys};
 use crate::reactor::endpoint::{Address, Endpoint};
@@ -62,26 +62,6 @@ impl MioSys {
         Err(failed.unwrap_or(SetupError { step: "resolve", source: io::ErrorKind::NotFound.into() }))
     }
 
-    fn bind(socket: &Socket, at: &Address) -> io::Result<Option<(PathBuf, u64, u64)>> {
-        match at {
-            Address::Tcp(addr) => socket.bind(&(*addr).into()).map(|()| None),
-            Address::Abstract(name) => socket.bind(&abstract_addr(name)?).map(|()| None),
-            Address::Unix(path) => {
-                let addr = SockAddr::unix(path)?;
-                match socket.bind(&addr) {
-                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_stale(path, &addr)? => {
-                        rustix::fs::unlink(path)?;
-                        socket.bind(&addr)?;
-                    }
-                    other => other?,
-                }
-                let s = rustix::fs::lstat(path)?;
-                Ok(Some((path.clone(), s.st_dev, s.st_ino)))
-            }
-            Address::TcpName(..) | Address::Fd(_) => Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-
     fn listen_at(
         &mut self,
         at: &Endpoint,
@@ -102,7 +82,7 @@ impl MioSys {
         steps.parts.socket = steps.lap(self);
         before_bind(&socket, domain, &at.options, true).map_err(step("options"))?;
         steps.parts.options = steps.lap(self);
-        let file = Self::bind(&socket, &at.address).map_err(step("bind"))?;
+        let file = address::bind(&socket, &at.address).map_err(step("bind"))?;
         let listener = MioListener { socket, domain, file };
         if let (Some((path, ..)), Some(mode)) = (&listener.file, at.options.mode) {
             rustix::fs::chmod(path, rustix::fs::Mode::from_bits_truncate(mode))
@@ -149,14 +129,4 @@ impl Steps {
         self.last = now;
         ns
     }
-}
-
-/// Whether the path is a Unix socket that nobody listens on any more.
-fn is_stale(path: &Path, addr: &SockAddr) -> io::Result<bool> {
-    let found = rustix::fs::lstat(path)?;
-    if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
-        return Ok(false);
-    }
-    let probe = new_socket(Domain::UNIX, None)?;
-    Ok(probe.connect(addr).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused))
 }

@@ -203,11 +203,18 @@ impl Talk {
 }
 
 /// An answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = self.body.get(..60).unwrap_or(&self.body).escape_ascii();
+        write!(f, "{} with {} bytes, {body}", self.status, self.body.len())
+    }
 }
 
 impl Answer {

@@ -1,0 +1,195 @@
+//! Held: once warm, the reactor allocates nothing per request; echo, HTTP hello, idle timers.
+//!
+//! Reactor and client share the test's thread, and only that thread's allocations are counted.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use tidemill::proto::echo::Echo;
+use tidemill::reactor::{Address, Config, Endpoint, Handler, Reactor};
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting what each thread asks for.
+struct Counting;
+
+#[allow(unsafe_code, reason = "a global allocator is unsafe to implement; this one only passes calls on")]
+// SAFETY: every call goes to `System` unchanged, and counting touches no heap.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() {
+    // A thread that ends has no cell any more.
+    let _ = COUNT.try_with(|n| n.set(n.get() + 1));
+}
+
+fn allocations() -> u64 {
+    COUNT.with(Cell::get)
+}
+
+/// A reactor with one service, and a client of it.
+fn pair<H: Handler>(handler: H) -> (Reactor, TcpStream) {
+    let mut reactor = Reactor::new(Config::default()).unwrap();
+    let key = reactor.add(handler);
+    let listener = reactor.listen(key, &Endpoint::tcp(([127, 0, 0, 1], 0))).unwrap();
+    let Address::Tcp(at) = reactor.local(listener).unwrap().address else { panic!("no TCP listener") };
+    let stream = TcpStream::connect(at).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    (reactor, stream)
+}
+
+/// One exchange: the question as it is, an answer of `answer` bytes.
+fn exchange(reactor: &mut Reactor, stream: &mut TcpStream, question: &[u8], answer: usize, into: &mut [u8]) {
+    let mut sent = 0;
+    let mut got = 0;
+    for _ in 0..100_000 {
+        if sent < question.len() {
+            sent += stream.write(&question[sent..]).unwrap_or(0);
+        }
+        reactor.turn(Some(Duration::from_millis(1))).unwrap();
+        got += stream.read(&mut into[got..]).unwrap_or(0);
+        if got == answer {
+            return;
+        }
+    }
+    panic!("{got} of {answer} bytes came");
+}
+
+/// Allocations of `rounds` exchanges, after as many to warm up.
+fn per_exchange<H: Handler>(handler: H, question: &[u8], answer: usize) -> u64 {
+    const ROUNDS: usize = 300;
+    let (mut reactor, mut stream) = pair(handler);
+    let mut into = vec![0; answer + 1];
+    for _ in 0..ROUNDS {
+        exchange(&mut reactor, &mut stream, question, answer, &mut into);
+    }
+    let before = allocations();
+    for _ in 0..ROUNDS {
+        exchange(&mut reactor, &mut stream, question, answer, &mut into);
+    }
+    allocations() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert_eq!(allocations() - before, 1);
+}
+
+#[test]
+fn an_echo_allocates_nothing() {
+    for size in [1, 64, 4096, 60_000, 200_000] {
+        assert_eq!(per_exchange(Echo::new(), &vec![b'x'; size], size), 0, "{size} bytes");
+    }
+}
+
+/// A peer's timers: each byte sets both, and an idle deadline beside them.
+struct Timed;
+
+impl Handler for Timed {
+    type Conn = ();
+
+    fn on_accept(&mut self, _: tidemill::reactor::Accepted<'_>) -> Result<(), tidemill::reactor::Refuse> {
+        Ok(())
+    }
+
+    fn on_data(&mut self, (): &mut (), ctx: &mut tidemill::reactor::Ctx<'_, Self>) {
+        ctx.rx.consume(usize::MAX);
+        ctx.set_timer(Duration::from_millis(1));
+        ctx.set_deadline(Duration::from_secs(60));
+    }
+
+    fn on_timer(&mut self, (): &mut (), ctx: &mut tidemill::reactor::Ctx<'_, Self>) {
+        ctx.tx.write(b"tick");
+        ctx.clear_deadline();
+    }
+}
+
+#[test]
+fn timers_deadlines_and_idle_refreshes_allocate_nothing() {
+    assert_eq!(per_exchange(Timed, b"?", 4), 0);
+}
+
+#[test]
+fn an_idle_reactor_allocates_nothing() {
+    let (mut reactor, mut stream) = pair(Echo::new());
+    exchange(&mut reactor, &mut stream, b"x", 1, &mut [0; 2]);
+    let before = allocations();
+    for _ in 0..50 {
+        reactor.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    assert_eq!(allocations() - before, 0);
+}
+
+#[cfg(feature = "http")]
+mod http {
+    use tidemill::proto::http1::{App, Http, Prepared, Reply, Request};
+
+    struct Hello(Prepared);
+
+    impl App for Hello {
+        fn on_request(&mut self, _: &Request<'_>, reply: &mut Reply<'_, '_>) {
+            reply.prepared(&mut self.0);
+        }
+    }
+
+    fn hello() -> Http<Hello> {
+        Http::new(Hello(Prepared::new(200, &[("Content-Type", b"text/plain")], b"Hello, World!").unwrap()))
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: alloc\r\nAccept: */*\r\n\r\n";
+
+    /// How long the answer is.
+    fn answer() -> usize {
+        let (mut reactor, mut stream) = super::pair(hello());
+        super::Write::write_all(&mut stream, REQUEST).unwrap();
+        let mut buf = [0; 4096];
+        for _ in 0..1000 {
+            reactor.turn(Some(super::Duration::from_millis(5))).unwrap();
+            match super::Read::read(&mut stream, &mut buf) {
+                Ok(n) if n > 0 => {
+                    assert!(buf[..n].ends_with(b"\r\n\r\nHello, World!"), "{:?}", buf[..n].escape_ascii());
+                    return n;
+                }
+                _ => {}
+            }
+        }
+        panic!("no answer");
+    }
+
+    #[test]
+    fn a_kept_connection_allocates_nothing_per_request() {
+        assert_eq!(super::per_exchange(hello(), REQUEST, answer()), 0);
+    }
+
+    #[test]
+    fn pipelined_requests_allocate_nothing() {
+        assert_eq!(super::per_exchange(hello(), &REQUEST.repeat(16), 16 * answer()), 0);
+    }
+}
