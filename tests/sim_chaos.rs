@@ -128,16 +128,8 @@ impl Chaos {
                     out.write(&vec![b'o'; n]);
                 }
             }
-            4 => {
-                if table.pause(id) {
-                    self.change(id, |s| s.paused = true);
-                }
-            }
-            5..9 => {
-                if table.resume(id) {
-                    self.change(id, |s| s.paused = false);
-                }
-            }
+            4 if table.pause(id) => self.change(id, |s| s.paused = true),
+            5..9 if table.resume(id) => self.change(id, |s| s.paused = false),
             9 => {
                 table.finish(id);
             }
