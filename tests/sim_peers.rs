@@ -71,12 +71,9 @@ impl Handler for Relay {
 
     fn on_close(&mut self, half: Half, report: &Report, table: &mut Table<'_, Self>) {
         self.book.reports.borrow_mut().push(report.clone());
-        match half.other {
-            Some(other) if report.reason.class.is_some() => table.abort(other),
-            // Whose write side was finished before hears of its peer's end by the close alone.
-            Some(other) => table.finish(other),
-            None => false,
-        };
+        if let Some(other) = half.other.filter(|_| report.reason.class.is_some()) {
+            table.abort(other);
+        }
     }
 }
 
