@@ -84,7 +84,8 @@ fn a_connect_that_nobody_answers_ends_at_its_own_deadline() {
         let r = e.report.reason;
         assert_eq!((r.name(), r.deadline, r.by), ("tcp.timed_out", Some(Deadline::Connect), By::Reactor));
         assert!(e.conn.log.is_empty());
-        assert!((50_000_000..5_000_000_000).contains(&e.report.ledger.total), "{}", e.report.ledger);
+        // The deadline counts from the wish to connect, the ledger from the call, which a busy machine makes later.
+        assert!((20_000_000..5_000_000_000).contains(&e.report.ledger.total), "{}", e.report.ledger);
     });
 }
 
