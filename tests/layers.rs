@@ -164,8 +164,8 @@ fn unsafe_stands_in_one_file_with_a_reason_for_each_block() {
     let home = "src/reactor/sys/fd.rs";
     let all = sources(&["src"]);
     none_holds(&all, |f| f.path != home && !f.is_test(), &["unsafe {", "unsafe fn", "unsafe impl"]);
-    let fd = all.iter().find(|f| f.path == home).unwrap();
-    let count = |what| fd.text.matches(what).count();
+    let home = all.iter().find(|f| f.path == home).unwrap();
+    let count = |what| home.text.matches(what).count();
     assert_eq!(count("unsafe {"), count("// SAFETY:"), "each block says why");
 }
 

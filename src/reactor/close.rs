@@ -167,6 +167,7 @@ classes! {
     SOCKET_IO "socket.io" false "The system reported an error on the socket." "See the error number.";
     SOCKET_FD_EXHAUSTED "socket.fd_exhausted" true "The process or the system has no descriptor left." "Raise the limit (ulimit -n, LimitNOFILE) or close connections.";
     SOCKET_NO_MEMORY "socket.no_memory" true "The system has no memory for the socket." "Free memory or lower the socket buffers.";
+    SOCKET_BACKLOG_FULL "socket.backlog_full" true "The accept queue of the Unix socket is full." "Try again; its server may be overloaded or its backlog small.";
     SOCKET_ADDRESS_IN_USE "socket.address_in_use" true "Another socket holds that address." "Stop its holder, or choose another port.";
     SOCKET_ADDRESS_UNAVAILABLE "socket.address_unavailable" false "No interface of this machine has that address." "Use an address that 'ip addr' shows, or 0.0.0.0 or [::] for all.";
     SOCKET_PERMISSION "socket.permission" false "The system does not permit this to the user that runs it." "Use a port from 1024, grant CAP_NET_BIND_SERVICE, or change the directory's permissions.";
@@ -199,6 +200,7 @@ pub(crate) fn class_of(e: &io::Error) -> &'static Class {
         E::PIPE | E::NOTCONN => &TCP_PEER_VANISHED,
         E::TIMEDOUT => &TCP_TIMED_OUT,
         E::HOSTUNREACH | E::NETUNREACH | E::NETDOWN | E::HOSTDOWN => &TCP_UNREACHABLE,
+        E::AGAIN => &SOCKET_BACKLOG_FULL,
         E::MFILE | E::NFILE => &SOCKET_FD_EXHAUSTED,
         E::NOMEM | E::NOBUFS => &SOCKET_NO_MEMORY,
         E::ADDRINUSE | E::EXIST => &SOCKET_ADDRESS_IN_USE,

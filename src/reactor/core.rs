@@ -320,7 +320,8 @@ impl Core {
 
     /// A connection failed by the system's word.
     pub(crate) fn fail(&mut self, slot: u32, class: &'static Class, errno: Option<i32>, d: Option<Deadline>) {
-        let by = if d.is_some() { By::Reactor } else { By::Peer };
+        let peers = d.is_none() && class.name.starts_with("tcp.");
+        let by = if peers { By::Peer } else { By::Reactor };
         let reason = CloseReason {
             class: Some(class),
             errno,
@@ -345,13 +346,30 @@ impl Core {
         let now = self.now.ms();
         let link = &mut self.links[slot as usize];
         let t = &self.services[link.service as usize].timeouts;
-        let Some(at) = link.deadline(t, now) else { return };
-        let sooner = (at.wrapping_sub(link.filed) as i32) < 0;
-        if !link.has(FILED) || sooner {
+        let anew = link.has(REFILE) || !link.has(FILED);
+        link.clear(REFILE);
+        let Some(at) = link.deadline(t, now) else {
+            if anew && link.has(FILED) {
+                link.clear(FILED);
+                self.wheel.cancel(slot);
+            }
+            return;
+        };
+        if anew || (at.wrapping_sub(link.filed) as i32) < 0 {
             link.set(FILED);
             link.filed = at;
             self.wheel.file(slot, at);
         }
+    }
+
+    /// Nothing has moved for the idle time, and nothing of ours is on its way.
+    pub(crate) fn idle(&mut self, slot: u32) {
+        let reason = CloseReason {
+            class: Some(&close::TCP_IDLE),
+            deadline: Some(Deadline::Idle),
+            ..CloseReason::new(By::Reactor, PhaseName::Transfer)
+        };
+        self.begin_close(slot, reason, Manner::Clean);
     }
 
     /// A timer entry fired.
@@ -364,14 +382,7 @@ impl Core {
             Some(Expired::Connect) => {
                 self.fail(slot, &close::TCP_TIMED_OUT, None, Some(Deadline::Connect));
             }
-            Some(Expired::Idle) => {
-                let reason = CloseReason {
-                    class: Some(&close::TCP_IDLE),
-                    deadline: Some(Deadline::Idle),
-                    ..CloseReason::new(By::Reactor, PhaseName::Transfer)
-                };
-                self.begin_close(slot, reason, Manner::Clean);
-            }
+            Some(Expired::Idle) => self.idle(slot),
             Some(Expired::Linger) => {
                 link.input(Input::End);
                 self.settle_close(slot);

@@ -52,6 +52,7 @@ impl<S: Sys> Reactor<S> {
             Budget { bytes: self.config.turn_bytes_max, reads: self.config.turn_reads_max, steps: STEPS_MAX };
         let mut io = self.core.take_io(slot);
         self.core.driving = slot;
+        self.drop_unread(slot, &mut io);
         loop {
             let v = self.core.view(slot, &io);
             let Some(step) = self.core.link(slot).next(v) else { break };
@@ -81,16 +82,21 @@ impl<S: Sys> Reactor<S> {
             );
             self.core.panicked(slot);
         }
+        self.drop_unread(slot, io);
         let link = self.core.link(slot);
-        if !link.is_live() {
-            if !io.rx.is_empty() {
-                // Bytes that nobody read: closing at once would answer them with RST.
-                link.clear(CLEAN);
-                io.rx.consume(usize::MAX);
-            }
-        } else if call == Call::Data && io.rx.len() == BLOCK && !link.has(PAUSED | STARVED) && link.tx_open()
-        {
+        let stuck = io.rx.len() == BLOCK && !link.has(PAUSED | STARVED) && !link.has_file();
+        if call == Call::Data && link.is_live() && stuck {
             self.core.fail(slot, &close::LIMIT_RX_FULL, None, None);
+        }
+    }
+
+    /// Once the connection is being closed, nobody reads what had come before: the room is needed to discard what
+    /// still comes. It also means that closing at once would answer those bytes with RST.
+    fn drop_unread(&mut self, slot: u32, io: &mut Io) {
+        let link = self.core.link(slot);
+        if !link.is_live() && !io.rx.is_empty() {
+            link.clear(CLEAN);
+            io.rx.consume(usize::MAX);
         }
     }
 
@@ -109,6 +115,7 @@ impl<S: Sys> Reactor<S> {
             Effect::None => {}
             Effect::Opened => self.opened(slot),
             Effect::Fail { class, errno, deadline } => self.core.fail(slot, class, errno, deadline),
+            Effect::Idle => self.core.idle(slot),
             Effect::Over => {}
         }
         let link = self.core.link(slot);
@@ -132,9 +139,7 @@ impl<S: Sys> Reactor<S> {
 
     fn opened(&mut self, slot: u32) {
         let now = self.sys.now();
-        let link = self.core.link(slot);
-        link.stamps.third = now;
-        link.stamps.open(now);
+        self.core.link(slot).open(now);
     }
 
     /// Makes the system call of `op`.
@@ -169,7 +174,7 @@ impl<S: Sys> Reactor<S> {
                 let send = &self.core.files[side];
                 // A head that went before must not cut the last slice of a turn into two.
                 let most = self.config.turn_bytes_max;
-                let slice = if budget.bytes >= most / 2 { most } else { budget.bytes };
+                let slice = if budget.bytes >= most - most / 16 { most } else { budget.bytes };
                 let max = usize::try_from(left).unwrap_or(usize::MAX).min(slice);
                 (self.sys.send_file(socket, &send.file, send.offset, max), max)
             }

@@ -105,6 +105,8 @@ pub struct Accepted<'a> {
     pub at: &'a Endpoint,
     /// Who it is.
     pub peer: Peer,
+    /// The turn's time, in seconds since 1970.
+    pub unix_time: u64,
 }
 
 /// The answer of a handler that does not want a connection.

@@ -41,6 +41,9 @@ pub struct ListenerId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TaskId(pub(crate) u64);
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a poll token must hold a slot and a serial, 64 bits");
+
 /// What a kernel event is about. Serials of connections are even, those of listeners odd, so one token space
 /// holds both and an event for a freed slot of either kind names nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,7 +10,6 @@ pub(crate) use clock::Expired;
 pub(crate) use peer::PackedPeer;
 pub(crate) use phase::{Connect, Input, Phase, Rx, Teardown, Tx};
 
-use clock::reached;
 use phase::transition;
 
 use super::buffer::BLOCK;
@@ -95,6 +94,8 @@ pub(crate) enum Effect {
         errno: Option<i32>,
         deadline: Option<Deadline>,
     },
+    /// It is idle: nothing moved, and nothing of ours is on its way.
+    Idle,
     /// It has reached `Done` in good order.
     Over,
 }
@@ -146,6 +147,10 @@ pub(crate) mod flag {
     pub(crate) const BUSY: u32 = 1 << 22;
     /// Our FIN went out before the peer's came.
     pub(crate) const FIN_FIRST: u32 = 1 << 23;
+    /// The probe that is due asks whether an idle connection still has an answer's tail on its way.
+    pub(crate) const IDLE_PROBE: u32 = 1 << 24;
+    /// A deadline was taken away: the filed entry may be too early, and would wake the loop for nothing.
+    pub(crate) const REFILE: u32 = 1 << 25;
     /// Refused at the door: its handler never had it, and it takes nobody's place.
     pub(crate) const REFUSED: u32 = 1 << 24;
 }
@@ -172,7 +177,8 @@ pub(crate) struct Link {
     user: u32,
     /// Protocol deadline; in Linger its end.
     proto: u32,
-    /// When the connect was issued, or when the peer last made progress while it is blocked.
+    /// Since when the connection waits for its peer: the connect, the last byte, the last acknowledgement while bytes
+    /// wait for one, or the end of a pause.
     since: u32,
     /// Bytes acknowledged at the last probe, in the low 32 bits.
     acked: u32,
@@ -200,7 +206,7 @@ impl Link {
             closing: NONE,
             user: 0,
             proto: 0,
-            since: stamps.began.ms(),
+            since: stamps.began.ms_ceil(),
             acked: 0,
             filed: 0,
             listener: ListenerId { slot: NONE, serial: 0 },
@@ -249,6 +255,23 @@ impl Link {
     /// Whether a file is on its way.
     pub(crate) fn has_file(&self) -> bool {
         self.side != NONE && !matches!(self.phase, Phase::Connect(_))
+    }
+
+    /// The connection stands since `at`.
+    pub(crate) fn open(&mut self, at: Time) {
+        self.stamps.third = at;
+        self.stamps.open(at);
+        self.wait_anew(at);
+    }
+
+    /// One direction does not exist: the connection is born with it ended.
+    pub(crate) fn restrict(&mut self, reads: bool, writes: bool) {
+        let rx = if reads { Rx::Open } else { Rx::Eof };
+        let tx = if writes { Tx::Open } else { Tx::Shut };
+        self.phase = Phase::Transfer { rx, tx };
+        if !reads {
+            self.set(EOF_SEEN);
+        }
     }
 
     pub(crate) fn input(&mut self, input: Input) {
@@ -377,10 +400,8 @@ impl Link {
             Op::Read | Op::Discard => self.ready = self.ready.without(Ready::READABLE),
             Op::Write { .. } | Op::SendFile { .. } => {
                 self.ready = self.ready.without(Ready::WRITABLE);
-                if !self.has(BLOCKED) {
-                    self.set(BLOCKED);
-                    self.since = now.ms();
-                }
+                self.wait_anew(now);
+                self.set(BLOCKED);
             }
             Op::Confirm => self.ready = self.ready.without(Ready::WRITABLE),
             Op::Connect | Op::ShutdownWrite | Op::TakeError | Op::Probe | Op::Over => {}
@@ -394,6 +415,7 @@ impl Link {
             Op::Confirm => {
                 self.input(Input::Established);
                 self.set(OPEN_DUE);
+                self.wait_anew(now);
                 return Effect::Opened;
             }
             Op::Read if n == 0 => {
@@ -405,6 +427,7 @@ impl Link {
                 self.stamps.moved(now);
                 self.set(DATA_DUE);
                 self.drained(n, asked);
+                self.wait_anew(now);
             }
             Op::Discard if n == 0 => {
                 self.input(Input::Eof);
@@ -428,7 +451,7 @@ impl Link {
                 return if self.is_done() { Effect::Over } else { Effect::None };
             }
             Op::TakeError => self.ready = self.ready.without(Ready::ERROR),
-            Op::Probe => return self.probed(n, now, t),
+            Op::Probe => return self.probed(n, v, now, t),
             Op::Over => {
                 self.input(if self.is_live() { Input::FinSent } else { Input::Flushed });
                 return Effect::Over;
@@ -458,28 +481,11 @@ impl Link {
         if self.is_live() {
             self.stamps.moved(now);
         }
-        self.clear(BLOCKED | BASELINE | PROBE_DUE);
-        self.since = now.ms();
+        self.clear(BLOCKED | BASELINE | PROBE_DUE | IDLE_PROBE);
+        self.wait_anew(now);
         if rest <= BLOCK / 2 {
             self.clear(STARVED);
             self.set(ROOM_DUE | if rx > 0 { DATA_DUE } else { 0 });
-        }
-    }
-
-    /// `unacknowledged` bytes are on their way; has the peer taken any since the last probe?
-    fn probed(&mut self, unacknowledged: usize, now: Time, t: &Timeouts) -> Effect {
-        self.clear(PROBE_DUE);
-        let acked = (self.stamps.bytes_out as u32).wrapping_sub(unacknowledged as u32);
-        if self.has(BASELINE) && acked != self.acked {
-            self.since = now.ms();
-        }
-        self.set(BASELINE);
-        self.acked = acked;
-        match t.stall {
-            Some(stall) if reached(self.since.wrapping_add(stall), now.ms()) => {
-                Effect::Fail { class: &close::TCP_STALLED, errno: None, deadline: Some(Deadline::Stall) }
-            }
-            _ => Effect::None,
         }
     }
 }

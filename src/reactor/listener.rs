@@ -23,10 +23,26 @@ pub(crate) struct Listener<S: Sys> {
     pub(crate) serial: u32,
     /// The kernel said that connections wait; cleared only by `WouldBlock`.
     pub(crate) ready: bool,
-    /// When it became ready, for the ledger.
-    pub(crate) ready_since: Time,
+    /// An event of it came in this turn's poll.
+    pub(crate) event: bool,
+    /// It waits for a connection to close: the capacity gate was reached.
+    pub(crate) gated: bool,
+    /// Since when connections may have waited, for the ledger. `None` until the next event or turn tells.
+    pub(crate) ready_since: Option<Time>,
     /// Paused until then, or until a connection closes.
     pub(crate) paused_until: Option<Time>,
+}
+
+/// Accepts that may fail in a row before the listener pauses.
+const FAILURES_MAX: u32 = 64;
+
+/// Connections that a listener takes from its queue at most when it is closed: more than the kernel lets it hold.
+const QUEUED_MAX: u32 = 1 << 16;
+
+impl<S: Sys> Listener<S> {
+    fn may_accept(&self) -> bool {
+        self.ready && !self.gated && self.paused_until.is_none()
+    }
 }
 
 /// What an accept error means.
@@ -53,7 +69,7 @@ fn classify(e: &io::Error) -> AcceptError {
 impl<S: Sys> Reactor<S> {
     /// Whether a listener could accept now.
     pub(crate) fn accepts_wait(&self) -> bool {
-        self.listeners.iter().any(|(_, l)| l.ready && l.paused_until.is_none())
+        self.listeners.iter().any(|(_, l)| l.may_accept())
     }
 
     /// The earliest end of a pause.
@@ -70,7 +86,7 @@ impl<S: Sys> Reactor<S> {
                 if l.paused_until.is_some_and(|until| until <= self.core.now) {
                     l.paused_until = None;
                 }
-                if l.ready && l.paused_until.is_none() {
+                if l.may_accept() {
                     taken += self.accept_some(slot, budget);
                 }
             }
@@ -79,10 +95,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn accept_some(&mut self, slot: usize, budget: u32) -> usize {
-        let mut taken = 0;
+        let (mut taken, mut failures) = (0, 0);
         for _ in 0..budget {
             if self.core.links.len() >= self.gate as usize {
-                self.pause_listener(slot, "the capacity gate was reached");
+                // Only a close can help, and every close resumes: no timer.
+                if let Some(l) = self.listeners.get_mut(slot) {
+                    l.gated = true;
+                }
+                self.note_pause(slot, "the capacity gate was reached");
                 break;
             }
             let Some(listener) = self.listeners.get_mut(slot) else { break };
@@ -96,7 +116,7 @@ impl<S: Sys> Reactor<S> {
                         listener.ready = false;
                         break;
                     }
-                    AcceptError::Transient => {}
+                    AcceptError::Transient => failures += 1,
                     AcceptError::Exhausted => {
                         let shed = self.sys.shed(&listener.socket);
                         self.stats.shed += u64::from(shed);
@@ -111,15 +131,31 @@ impl<S: Sys> Reactor<S> {
                 },
             }
         }
+        if failures > 0 && taken == 0 && failures >= budget.min(FAILURES_MAX) {
+            // Something, such as a security module, refuses them all: not at full speed.
+            self.pause_listener(slot, "every accept fails");
+        }
+        if let Some(l) = self.listeners.get_mut(slot) {
+            // Who is accepted later may have come later.
+            l.ready_since = None;
+        }
         taken
     }
 
     /// Stops accepting until a connection closes or the pause is over. The readiness is kept: on an edge-triggered
     /// poll no event will tell of it again.
     fn pause_listener(&mut self, slot: usize, why: &str) {
-        let now = self.core.now;
+        let until = self.core.now + self.config.accept_pause;
         if let Some(l) = self.listeners.get_mut(slot) {
-            l.paused_until = Some(now + self.config.accept_pause);
+            l.paused_until = Some(until);
+        }
+        self.note_pause(slot, why);
+    }
+
+    /// Counts a pause, and logs at most one a second.
+    fn note_pause(&mut self, slot: usize, why: &str) {
+        let now = self.core.now;
+        if let Some(l) = self.listeners.get(slot) {
             self.stats.pauses += 1;
             if now.since(self.last_pause_log) >= 1_000_000_000 || self.last_pause_log == Time::ZERO {
                 self.last_pause_log = now;
@@ -137,12 +173,14 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn resume_listeners(&mut self) {
         for (_, l) in &mut self.listeners {
             l.paused_until = None;
+            l.gated = false;
         }
     }
 
     fn admit(&mut self, slot: usize, socket: S::Socket, peer: Peer) {
         let Some(l) = self.listeners.get(slot) else { return };
-        let (service, serial, since) = (l.service, l.serial, l.ready_since);
+        let (service, serial) = (l.service, l.serial);
+        let since = l.ready_since.unwrap_or(self.core.now);
         let accepted = self.sys.now();
         let over = self.core.over_limit(service, peer);
         let mut stamps = Stamps::begin(since.min(accepted));
@@ -155,8 +193,7 @@ impl<S: Sys> Reactor<S> {
         let third = self.sys.now();
         let link = self.core.link(conn);
         link.listener = ListenerId { slot: slot as u32, serial };
-        link.stamps.third = third;
-        link.stamps.open(third);
+        link.open(third);
         if drains {
             link.set(SHORT_DRAINS);
         }
@@ -166,7 +203,12 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         let Some(l) = self.listeners.get(slot) else { return };
-        let from = Accepted { listener: ListenerId { slot: slot as u32, serial }, at: &l.at, peer };
+        let from = Accepted {
+            listener: ListenerId { slot: slot as u32, serial },
+            at: &l.at,
+            peer,
+            unix_time: self.core.unix,
+        };
         let Some(handler) = self.services.get_mut(service as usize) else { return };
         let refuse = if over {
             self.stats.limited += 1;
@@ -214,9 +256,10 @@ impl<S: Sys> Reactor<S> {
             // A connection can be queued without an event having been seen yet.
             l.ready = true;
             l.paused_until = None;
-            l.ready_since = self.core.now;
+            l.gated = false;
+            l.ready_since = Some(self.core.now);
         }
-        self.accept_all(u32::MAX);
+        self.accept_all(QUEUED_MAX);
         for slot in std::mem::take(&mut self.listener_slots) {
             self.remove_listener(slot);
         }

@@ -67,7 +67,7 @@ use self::id::Token;
 use self::ledger::Stamps;
 use self::listener::Listener;
 use self::service::{Bound, Service};
-use self::sys::{SetupParts, Sys};
+use self::sys::{Adopted, SetupParts, Sys};
 
 pub use self::buffer::{Input, Output};
 pub use self::class::Class;
@@ -121,6 +121,9 @@ struct Drain {
 }
 
 /// One event loop with its services. Several can live in one process, one thread each.
+///
+/// A reactor that is dropped closes its sockets without calling `on_close`; drain it with [`Reactor::stop`] and
+/// [`Reactor::run`] first where handlers must hear of every end.
 pub struct Reactor<S: Sys = MioSys> {
     sys: S,
     core: Core,
@@ -133,6 +136,8 @@ pub struct Reactor<S: Sys = MioSys> {
     listener_slots: Vec<usize>,
     next_listener_serial: u32,
     handle: Handle,
+    /// What the wall clock said when the reactor's clock began.
+    unix_at_zero: Duration,
     gate: u32,
     last_pause_log: Time,
     drain: Option<Drain>,
@@ -180,6 +185,7 @@ impl<S: Sys> Reactor<S> {
     /// A reactor on the kernel that is given.
     pub fn with_sys(mut sys: S, config: Config) -> Self {
         let (now, unix) = (sys.now(), sys.unix_time());
+        let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
         let handle = Handle::new(sys.waker());
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
@@ -188,7 +194,8 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix),
+            core: Core::new(now, unix.as_secs()),
+            unix_at_zero,
             config,
             services: Vec::new(),
             sockets: Vec::new(),
@@ -240,7 +247,9 @@ impl<S: Sys> Reactor<S> {
             service: key.index,
             serial,
             ready: false,
-            ready_since: self.core.now,
+            event: false,
+            gated: false,
+            ready_since: None,
             paused_until: None,
         });
         self.listener_slots.push(slot);
@@ -289,7 +298,7 @@ impl<S: Sys> Reactor<S> {
     pub fn adopt<H: Handler>(&mut self, key: Key<H>, fd: OwnedFd, conn: H::Conn) -> Result<ConnId, Error> {
         self.refresh_clock();
         let fail = |e| Error::new("adopt", None, e);
-        let (socket, peer) = self.sys.adopt(fd).map_err(fail)?;
+        let Adopted { socket, peer, reads, writes } = self.sys.adopt(fd).map_err(fail)?;
         let index = self.with(key, |_, table| table.conns.insert(Some(conn)) as u32);
         let slot = self.core.insert(key.index, peer, Stamps::begin(self.core.now), true);
         let id = self.core.link(slot).id(slot);
@@ -302,8 +311,8 @@ impl<S: Sys> Reactor<S> {
         let now = self.sys.now();
         let link = self.core.link(slot);
         link.conn = index;
-        link.stamps.third = now;
-        link.stamps.open(now);
+        link.open(now);
+        link.restrict(reads, writes);
         self.core.enqueue(slot);
         Ok(id)
     }

@@ -67,9 +67,18 @@ impl<H: Handler> Bound<H> {
     }
 }
 
-/// Runs a callback; `None` when it panicked.
+/// Runs a callback; `None` when it panicked. The payload of a panic is the handler's own value, whose drop may panic
+/// too; what that throws is not dropped at all.
 pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(f)).ok()
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+                std::mem::forget(again);
+            }
+            None
+        }
+    }
 }
 
 impl<H: Handler> Service for Bound<H> {

@@ -7,7 +7,8 @@
 //!   is delivered for it (edge-triggered: only after a `WouldBlock`, or after a short read where
 //!   [`Sys::short_read_drains`] says so). Events may be spurious, repeated and in any order.
 //! - [`Sys::register`] delivers the readiness that exists at that moment as an event.
-//! - No call raises SIGPIPE.
+//! - No call on a socket raises SIGPIPE. (A write to an adopted pipe does, where the program has not ignored it;
+//!   Rust's runtime has.)
 
 use std::fmt;
 use std::fs::File;
@@ -149,6 +150,19 @@ pub struct Listening<L> {
     pub parts: SetupParts,
 }
 
+/// A descriptor that was taken over.
+#[derive(Debug)]
+pub struct Adopted<S> {
+    /// It.
+    pub socket: S,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// It can be read from: not the writing end of a pipe.
+    pub reads: bool,
+    /// It can be written to: not the reading end of a pipe.
+    pub writes: bool,
+}
+
 /// The step of a set-up call that failed, with the system's error.
 #[derive(Debug)]
 pub struct SetupError {
@@ -190,8 +204,8 @@ pub trait Sys: 'static {
     /// The monotonic clock.
     fn now(&mut self) -> Time;
 
-    /// The wall clock, in whole seconds since 1970.
-    fn unix_time(&mut self) -> u64;
+    /// The wall clock, as the time since 1970.
+    fn unix_time(&mut self) -> Duration;
 
     /// Waits for events, at most `max_wait` (`None`: without end), and hands each to `mark`.
     ///
@@ -231,7 +245,7 @@ pub trait Sys: 'static {
     ///
     /// # Errors
     /// When it cannot be made non-blocking.
-    fn adopt(&mut self, fd: OwnedFd) -> io::Result<(Self::Socket, Peer)>;
+    fn adopt(&mut self, fd: OwnedFd) -> io::Result<Adopted<Self::Socket>>;
 
     /// Registers a socket for reading, writing and urgent data, once and for all.
     ///

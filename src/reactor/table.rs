@@ -121,6 +121,8 @@ impl<H: Handler> Table<'_, H> {
             if core.link(slot).has(PAUSED) {
                 core.link(slot).clear(PAUSED);
                 core.link(slot).set(DATA_DUE);
+                let now = core.now;
+                core.link(slot).wait_anew(now);
                 core.enqueue(slot);
             }
         })
@@ -179,12 +181,14 @@ impl<H: Handler> Table<'_, H> {
     /// Says whether the peer waits for us, in which case the idle deadline does not apply.
     pub fn set_busy(&mut self, id: ConnId, busy: bool) -> bool {
         self.update(id, |core, slot| {
+            let now = core.now;
             let link = core.link(slot);
             if busy {
                 link.set(BUSY)
             } else {
                 link.clear(BUSY)
             }
+            link.wait_anew(now);
             core.enqueue(slot);
         })
     }

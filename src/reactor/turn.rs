@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::close::{self, Deadline};
 use super::id::Token;
+use super::link::Link;
 use super::link::flag::*;
-use super::link::{Link, Phase};
 use super::service::contain;
-use super::sys::Sys;
+use super::sys::{Ready, Sys};
 use super::time::Time;
 use super::{Error, Reactor, Turn};
 
@@ -17,6 +17,10 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When the poll fails: the reactor cannot go on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
+        if !self.is_busy() && self.core.wheel.next().is_some() {
+            // The turn may have taken long: what is left until a deadline counts from now.
+            self.refresh_clock();
+        }
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
         let stop = self.handle.collect(&mut self.core);
@@ -43,14 +47,18 @@ impl<S: Sys> Reactor<S> {
         Ok(turn)
     }
 
-    pub(super) fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
-        let busy = !self.core.queue.is_empty()
+    /// Whether work waits that needs no event.
+    fn is_busy(&self) -> bool {
+        !self.core.queue.is_empty()
             || !self.core.posts.is_empty()
             || !self.core.reaping.is_empty()
             || self.accepts_wait()
             || self.handle.is_pending()
-            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0);
-        if busy {
+            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0)
+    }
+
+    pub(super) fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
+        if self.is_busy() {
             return Some(Duration::ZERO);
         }
         let timer = self.core.wheel.next().map(|at| {
@@ -78,24 +86,26 @@ impl<S: Sys> Reactor<S> {
                     }
                     Token::Listener(id) => {
                         let known = listeners.get_mut(id.slot as usize).filter(|l| l.serial == id.serial);
-                        if let Some(l) = known.filter(|l| !l.ready) {
+                        if let Some(l) = known {
                             l.ready = true;
-                            l.ready_since = Time::ZERO;
+                            l.event = true;
                         }
                     }
                     Token::Wake => {}
                 }
             })
             .map_err(|e| Error::new("poll", None, e))?;
-        let now = self.sys.now().max(before);
-        if now.as_nanos() / 1_000_000_000 != before.as_nanos() / 1_000_000_000 || self.core.turn == 0 {
-            self.core.unix = self.sys.unix_time();
+        self.core.now = self.sys.now().max(before);
+        let now = self.core.now;
+        if now.as_nanos() / 1_000_000_000 != before.as_nanos() / 1_000_000_000 {
+            // Once a second, in case the wall clock was set.
+            self.unix_at_zero = self.sys.unix_time().saturating_sub(now - Time::ZERO);
         }
-        self.core.now = now;
+        self.core.unix = (self.unix_at_zero + (now - Time::ZERO)).as_secs();
         self.core.turn += 1;
         for (_, l) in &mut self.listeners {
-            if l.ready && l.ready_since == Time::ZERO {
-                l.ready_since = now;
+            if std::mem::take(&mut l.event) {
+                l.ready_since.get_or_insert(now);
             }
         }
         Ok(events)
@@ -166,8 +176,7 @@ impl<S: Sys> Reactor<S> {
         over
     }
 
-    /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset. What is
-    /// not yet connected is given up at once.
+    /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset.
     fn tell_held(&mut self, over: bool) {
         self.core.grace_over |= over;
         let services = &self.core.services;
@@ -176,9 +185,11 @@ impl<S: Sys> Reactor<S> {
         let slots: Vec<u32> = slots.collect();
         for slot in slots {
             let link = self.core.link(slot);
-            if over || matches!(link.phase, Phase::Connect(_)) {
+            if over {
                 self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
             } else {
+                // A whole request may wait in the kernel with its event not yet delivered: read first, then drain.
+                link.mark(Ready::READABLE);
                 link.set(DRAIN_DUE);
                 self.core.enqueue(slot);
             }

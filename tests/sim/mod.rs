@@ -65,6 +65,11 @@ impl Life {
         self.unread = rx;
     }
 
+    /// The handler has left that many bytes.
+    pub fn left(&mut self, rx: usize) {
+        self.unread = rx;
+    }
+
     pub fn other(&mut self) {
         assert!(self.opened, "a callback came before on_open");
     }
@@ -132,13 +137,14 @@ pub struct Talk {
     text: Rc<Vec<u8>>,
     sent: usize,
     got: usize,
+    eof: bool,
     /// Finishes only when all has come back, so that no FIN tells the other side to look again.
     waits: bool,
 }
 
 impl Talk {
     pub fn new(text: &Rc<Vec<u8>>) -> Self {
-        Self { life: Life::default(), text: Rc::clone(text), sent: 0, got: 0, waits: false }
+        Self { life: Life::default(), text: Rc::clone(text), sent: 0, got: 0, eof: false, waits: false }
     }
 
     /// One that finishes only when all has come back.
@@ -200,14 +206,15 @@ impl Handler for Client {
 
     fn on_eof(&mut self, talk: &mut Talk, ctx: &mut Ctx<'_, Self>) {
         talk.life.eof(ctx.rx.len());
+        talk.eof = true;
         ctx.finish();
     }
 
     fn on_close(&mut self, talk: Talk, report: &Report, _: &mut Table<'_, Self>) {
         self.book.close(report);
-        // Who has finished already is told of the peer's end by the close alone. A connection that is shed ends in
-        // good order too, before its first byte.
+        // A connection that is shed ends in good order too, before its first byte.
         if report.reason.class.is_none() && (talk.got > 0 || talk.text.is_empty()) {
+            assert!(talk.eof, "the end of file was not told");
             assert_eq!(talk.got, talk.text.len(), "the end of file came before the last bytes");
             self.book.good.set(self.book.good.get() + 1);
         }

@@ -11,6 +11,7 @@ mod status;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use date::{DATE_LEN, DateCache, UNIX_SECOND_MAX};
 pub use status::reason;
@@ -273,7 +274,7 @@ fn decimal(mut value: u64, digits: &mut [u8; 20]) -> &[u8] {
 /// A whole answer made once and sent often: a head and perhaps a small body, where only the Date changes.
 #[derive(Debug, Clone)]
 pub struct Template {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     date_at: usize,
     head_len: usize,
     second: u64,
@@ -321,14 +322,17 @@ impl Template {
         if has_body(status) {
             bytes.extend_from_slice(body);
         }
-        Ok(Self { bytes: bytes.into_boxed_slice(), date_at, head_len, second: 0 })
+        Ok(Self { bytes: bytes.into(), date_at, head_len, second: 0 })
     }
 
-    /// The answer with the given date: ready to be copied out. The date is patched only when the second changed.
+    /// The answer with the given date: ready to be copied out, or held while it is sent to a slow reader. The date is
+    /// patched only when the second changed.
     #[inline]
-    pub fn bytes(&mut self, date: &DateCache) -> &[u8] {
+    pub fn bytes(&mut self, date: &DateCache) -> &Arc<[u8]> {
         if self.second != date.second() && self.date_at != 0 {
-            let place = self.bytes.get_mut(self.date_at..).and_then(|rest| rest.first_chunk_mut());
+            // Copied only if a slow reader still holds the last second's.
+            let bytes = Arc::make_mut(&mut self.bytes);
+            let place = bytes.get_mut(self.date_at..).and_then(|rest| rest.first_chunk_mut());
             if let Some(place) = place {
                 *place = *date.text();
                 self.second = date.second();
@@ -337,11 +341,8 @@ impl Template {
         &self.bytes
     }
 
-    /// The head alone, as an answer to HEAD.
-    #[inline]
-    pub fn head_bytes(&mut self, date: &DateCache) -> &[u8] {
-        let len = self.head_len;
-        let bytes = self.bytes(date);
-        bytes.get(..len).unwrap_or(bytes)
+    /// The length of the head, with which [`Template::bytes`] begins: the answer to HEAD.
+    pub const fn head_len(&self) -> usize {
+        self.head_len
     }
 }

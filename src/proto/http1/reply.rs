@@ -111,14 +111,12 @@ impl Reply<'_, '_> {
             Persist::KeepAlive => &mut answer.keep_10,
             Persist::Close => &mut answer.close,
         };
-        let date = self.date;
-        let bytes = if self.head_only { template.head_bytes(date) } else { template.bytes(date) };
-        let n = self.tx.write(bytes);
-        self.outcome = if n == bytes.len() {
-            Outcome::Sent
-        } else {
-            Outcome::Rest(Rest::Owned(bytes.get(n..).unwrap_or_default().to_vec(), 0))
-        };
+        let head_len = template.head_len();
+        let bytes = template.bytes(self.date);
+        let len = if self.head_only { head_len } else { bytes.len() };
+        let n = self.tx.write(bytes.get(..len).unwrap_or(bytes));
+        self.outcome =
+            if n == len { Outcome::Sent } else { Outcome::Rest(Rest::Shared(Arc::clone(bytes), n..len)) };
     }
 
     /// Whether an answer was given before: it counts, and what comes after it is dropped.

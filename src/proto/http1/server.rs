@@ -15,6 +15,7 @@ use super::encode::{CONTINUE, DateCache, HeadWriter, Persist, reason};
 use super::fault::{self, Fault};
 use super::head::{self, FieldStore, Framing, Head, Method, Progress, Status, Version};
 use super::reply::{Outcome, Reply, Request, Rest, is_head};
+use crate::reactor::buffer::BLOCK;
 use crate::reactor::{Accepted, Ctx, Handler, Limits, Refuse, Time};
 
 /// Room that an answer's head may count on.
@@ -35,7 +36,9 @@ impl<A: App> Http<A> {
     }
 
     /// Serves `app` with bounds of the caller's choice.
-    pub fn with_config(app: A, config: HttpConfig) -> Self {
+    pub fn with_config(app: A, mut config: HttpConfig) -> Self {
+        // A head that fills the receive buffer could not be judged.
+        config.head.head_bytes_max = config.head.head_bytes_max.min(BLOCK as u32 - 1);
         Self { app, config, date: DateCache::new(0) }
     }
 
@@ -401,7 +404,8 @@ impl<A: App> Handler for Http<A> {
         Ok(Exchange::default())
     }
 
-    fn on_limit(&mut self, _from: Accepted<'_>) -> Refuse {
+    fn on_limit(&mut self, from: Accepted<'_>) -> Refuse {
+        self.date.set(from.unix_time);
         Refuse::with(self.limit_answer())
     }
 

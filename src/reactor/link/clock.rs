@@ -2,8 +2,10 @@
 //! caller gives; nothing here reads a clock.
 
 use super::flag::*;
-use super::{Link, Phase, Teardown};
+use super::{Effect, Link, Phase, Teardown, View};
+use crate::reactor::close::{self, Deadline};
 use crate::reactor::limits::Timeouts;
+use crate::reactor::time::Time;
 
 /// Why a timer closes a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,14 +46,13 @@ impl Link {
     }
 
     fn idle_at(&self, t: &Timeouts) -> Option<u32> {
-        let last = self.stamps.last.ms_ceil();
-        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| last.wrapping_add(ms))
+        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| self.since.wrapping_add(ms))
     }
 
     /// The next quarter of the stall deadline.
     fn stall_check(&self, t: &Timeouts, now: u32) -> Option<u32> {
         let quarter = (t.stall? / 4).max(1);
-        let passed = now.wrapping_sub(self.since) / quarter;
+        let passed = if reached(self.since, now) { now.wrapping_sub(self.since) / quarter } else { 0 };
         Some(self.since.wrapping_add((passed + 1).saturating_mul(quarter)))
     }
 
@@ -88,11 +89,20 @@ impl Link {
             self.set(DEADLINE_DUE);
         }
         let idle = !self.has(BLOCKED) && self.idle_at(t).is_some_and(|at| reached(at, now));
-        (idle && !self.has(TIMER_DUE | DEADLINE_DUE)).then_some(Expired::Idle)
+        if !idle || self.has(TIMER_DUE | DEADLINE_DUE) {
+            return None;
+        }
+        if self.stamps.bytes_out == 0 {
+            return Some(Expired::Idle);
+        }
+        // The kernel may still be sending the tail of an answer to a slow reader: it has to be asked.
+        self.set(PROBE_DUE | IDLE_PROBE);
+        None
     }
 
     pub(crate) fn set_user(&mut self, at: Option<u32>) {
         self.clear(HAS_USER | TIMER_DUE);
+        self.set(REFILE);
         if let Some(at) = at.filter(|_| self.is_live()) {
             self.user = at;
             self.set(HAS_USER);
@@ -101,9 +111,48 @@ impl Link {
 
     pub(crate) fn set_proto(&mut self, at: Option<u32>) {
         self.clear(HAS_PROTO | DEADLINE_DUE);
+        self.set(REFILE);
         if let Some(at) = at.filter(|_| self.is_live()) {
             self.proto = at;
             self.set(HAS_PROTO);
+        }
+    }
+
+    /// The time that the peer is given begins again, unless it has been keeping bytes waiting all along.
+    pub(crate) fn wait_anew(&mut self, now: Time) {
+        if !self.has(BLOCKED) {
+            self.since = now.ms_ceil();
+        }
+    }
+
+    /// `unacknowledged` bytes are on their way; has the peer taken any since the last probe?
+    pub(super) fn probed(&mut self, unacknowledged: usize, v: View, now: Time, t: &Timeouts) -> Effect {
+        self.clear(PROBE_DUE);
+        let idle = self.has(IDLE_PROBE);
+        self.clear(IDLE_PROBE);
+        if idle && unacknowledged == 0 {
+            return Effect::Idle;
+        }
+        if v.tx == 0 && v.span.is_none() && unacknowledged == 0 {
+            // The tail of an answer has arrived: from here on the connection is idle.
+            self.clear(BLOCKED | BASELINE);
+            self.wait_anew(now);
+            return Effect::None;
+        }
+        let acked = (self.stamps.bytes_out as u32).wrapping_sub(unacknowledged as u32);
+        if idle || (self.has(BASELINE) && acked != self.acked) {
+            self.since = now.ms_ceil();
+        }
+        if t.stall.is_some() {
+            self.set(BLOCKED);
+        }
+        self.set(BASELINE);
+        self.acked = acked;
+        match t.stall {
+            Some(stall) if reached(self.since.wrapping_add(stall), now.ms()) => {
+                Effect::Fail { class: &close::TCP_STALLED, errno: None, deadline: Some(Deadline::Stall) }
+            }
+            _ => Effect::None,
         }
     }
 }

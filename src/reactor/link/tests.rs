@@ -221,7 +221,8 @@ fn the_earliest_deadline_wins_and_idle_time_starts_with_the_last_byte() {
     link.set_proto(None);
     assert_eq!(link.deadline(&t, 1000), Some(5000));
     link.set_user(None);
-    link.stamps.moved(T0 + std::time::Duration::from_millis(700));
+    let later = T0 + std::time::Duration::from_millis(700);
+    link.complete(Op::Read, &moved(1), View::default(), later, &t);
     assert_eq!(link.deadline(&t, 1700), Some(1700 + 600_000));
     link.set(PAUSED);
     assert_eq!(link.deadline(&t, 1700), None);
@@ -250,6 +251,27 @@ fn a_blocked_writer_is_asked_four_times_and_closed_when_nothing_was_acknowledged
         }
     }
     assert_eq!((at, probes), (31_000, 4));
+}
+
+#[test]
+fn an_answer_whose_tail_is_still_on_its_way_is_not_idle() {
+    let (mut link, t) = (open_link(), timeouts());
+    let op = Op::Write { max: 9, more: false };
+    link.complete(op, &moved(9), View { tx: 9, ..View::default() }, T0, &t);
+    let at = |ms: u32| Time::from_nanos(u64::from(ms) * 1_000_000);
+    let idle = link.deadline(&t, 1000).unwrap();
+    assert_eq!((idle, link.expire(&t, idle)), (601_000, None));
+    link.clear(ROOM_DUE);
+    assert_eq!(link.next(View::default()), Some(Step::Op(Op::Probe)));
+    assert_eq!(link.complete(Op::Probe, &moved(5), View::default(), at(idle), &t), Effect::None);
+    let check = link.deadline(&t, idle).unwrap();
+    assert_eq!(check, idle + 7500, "from here on acknowledgements count");
+    link.expire(&t, check);
+    link.complete(Op::Probe, &moved(0), View::default(), at(check), &t);
+    let idle = link.deadline(&t, check).unwrap();
+    assert_eq!(idle, check + 600_000, "it has arrived: now the peer's time begins");
+    link.expire(&t, idle);
+    assert_eq!(link.complete(Op::Probe, &moved(0), View::default(), at(idle), &t), Effect::Idle);
 }
 
 #[test]

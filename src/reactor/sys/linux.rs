@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr};
@@ -17,8 +17,8 @@ use socket2::{Domain, SockAddr};
 use super::address::{abstract_addr, domain_of, new_socket, to_std};
 use super::fd;
 use super::listen::MioListener;
-use super::options::before_bind;
-use super::{Listening, Peer, Ready, SetupError, Sys, Waker};
+use super::options::{before_bind, waits_at_close};
+use super::{Adopted, Listening, Peer, Ready, SetupError, Sys, Waker};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::time::Time;
@@ -40,6 +40,8 @@ pub struct MioSys {
 pub struct MioSocket {
     fd: OwnedFd,
     kind: Kind,
+    /// SO_LINGER is set to a time: closing would wait for it, non-blocking or not.
+    lingers: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +115,8 @@ impl Sys for MioSys {
     }
 
     #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
-    fn unix_time(&mut self) -> u64 {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    fn unix_time(&mut self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     fn poll(&mut self, max_wait: Option<Duration>, mark: &mut dyn FnMut(Token, Ready)) -> io::Result<()> {
@@ -150,11 +152,11 @@ impl Sys for MioSys {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         if listener.domain == Domain::UNIX {
             let fd = rustix::net::accept_with(&listener.socket, flags)?;
-            return Ok((MioSocket { fd, kind: Kind::Unix }, Peer::Unix));
+            return Ok((MioSocket { fd, kind: Kind::Unix, lingers: listener.lingers }, Peer::Unix));
         }
         let (fd, from) = rustix::net::acceptfrom_with(&listener.socket, flags)?;
         let peer = from.and_then(to_std).map_or(Peer::Unknown, Peer::Tcp);
-        Ok((MioSocket { fd, kind: Kind::Tcp }, peer))
+        Ok((MioSocket { fd, kind: Kind::Tcp, lingers: listener.lingers }, peer))
     }
 
     fn shed(&mut self, listener: &MioListener) -> bool {
@@ -188,10 +190,10 @@ impl Sys for MioSys {
             Err(e) => return Err(e),
         };
         let kind = if domain == Domain::UNIX { Kind::Unix } else { Kind::Tcp };
-        Ok((MioSocket { fd: socket.into(), kind }, stands))
+        Ok((MioSocket { fd: socket.into(), kind, lingers: waits_at_close(&to.options) }, stands))
     }
 
-    fn adopt(&mut self, fd: OwnedFd) -> io::Result<(MioSocket, Peer)> {
+    fn adopt(&mut self, fd: OwnedFd) -> io::Result<Adopted<MioSocket>> {
         let kind = match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
             FileType::Socket => Kind::AdoptedSocket,
             FileType::RegularFile | FileType::Directory => {
@@ -208,7 +210,14 @@ impl Sys for MioSys {
             Ok(Some(at)) => to_std(at).map_or(Peer::Unix, Peer::Tcp),
             Ok(None) | Err(_) => Peer::Unknown,
         };
-        Ok((MioSocket { fd, kind }, peer))
+        let mode = rustix::fs::fcntl_getfl(&fd)? & OFlags::ACCMODE;
+        let lingers = rustix::net::sockopt::socket_linger(&fd).is_ok_and(|l| l.is_some_and(|d| !d.is_zero()));
+        Ok(Adopted {
+            socket: MioSocket { fd, kind, lingers },
+            peer,
+            reads: mode != OFlags::WRONLY,
+            writes: mode != OFlags::RDONLY,
+        })
     }
 
     fn register(&mut self, socket: &MioSocket, token: Token) -> io::Result<()> {
@@ -231,6 +240,10 @@ impl Sys for MioSys {
     }
 
     fn take_error(&mut self, socket: &MioSocket) -> Option<io::Error> {
+        if socket.kind == Kind::AdoptedPipe {
+            // A pipe has no pending error; what epoll calls one is that nobody reads any more.
+            return Some(rustix::io::Errno::PIPE.into());
+        }
         match rustix::net::sockopt::socket_error(&socket.fd) {
             Ok(Err(e)) => Some(e.into()),
             Ok(Ok(())) | Err(_) => None,
@@ -281,6 +294,13 @@ impl Sys for MioSys {
         }
         if abort && socket.kind != Kind::AdoptedPipe {
             let _ = rustix::net::sockopt::set_socket_linger(&socket.fd, Some(Duration::ZERO));
+        } else if socket.lingers {
+            // Bytes are on their way and are sent behind the close; to wait for them here would stop the loop.
+            let _ = rustix::net::sockopt::set_socket_linger(&socket.fd, None);
+        }
+        if socket.kind == Kind::AdoptedSocket && !abort {
+            // A duplicate elsewhere would keep the connection open: the FIN must not depend on the last close.
+            let _ = rustix::net::shutdown(&socket.fd, rustix::net::Shutdown::Write);
         }
         drop(socket);
     }

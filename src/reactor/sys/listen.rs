@@ -11,7 +11,7 @@ use socket2::{Domain, Socket};
 use super::address::{self, domain_of, new_socket};
 use super::fd;
 use super::linux::MioSys;
-use super::options::before_bind;
+use super::options::{before_bind, waits_at_close};
 use super::{Listening, SetupError, SetupParts, Sys};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
@@ -22,6 +22,8 @@ use crate::reactor::time::Time;
 pub struct MioListener {
     pub(super) socket: Socket,
     pub(super) domain: Domain,
+    /// What it accepts inherits an SO_LINGER with a time.
+    pub(super) lingers: bool,
     /// The socket's file with its device and inode: it is unlinked only while it is still this one.
     file: Option<(PathBuf, u64, u64)>,
 }
@@ -75,7 +77,12 @@ impl MioSys {
             socket.set_nonblocking(true).map_err(step("socket"))?;
             steps.parts.socket = steps.lap(self);
             let domain = socket.domain().map_err(step("socket"))?;
-            return self.register_listener(MioListener { socket, domain, file: None }, at, token, steps);
+            return self.register_listener(
+                MioListener { socket, domain, lingers: false, file: None },
+                at,
+                token,
+                steps,
+            );
         }
         let (domain, protocol) = domain_of(&at.address);
         let socket = new_socket(domain, protocol).map_err(step("socket"))?;
@@ -83,7 +90,7 @@ impl MioSys {
         before_bind(&socket, domain, &at.options, true).map_err(step("options"))?;
         steps.parts.options = steps.lap(self);
         let file = address::bind(&socket, &at.address).map_err(step("bind"))?;
-        let listener = MioListener { socket, domain, file };
+        let listener = MioListener { socket, domain, lingers: waits_at_close(&at.options), file };
         if let (Some((path, ..)), Some(mode)) = (&listener.file, at.options.mode) {
             rustix::fs::chmod(path, rustix::fs::Mode::from_bits_truncate(mode))
                 .map_err(|e| step("bind")(e.into()))?;

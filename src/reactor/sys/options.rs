@@ -7,6 +7,11 @@ use socket2::{Domain, Socket, TcpKeepalive};
 
 use crate::reactor::endpoint::SocketOptions;
 
+/// Whether `close(2)` would wait, even on a non-blocking socket.
+pub(super) fn waits_at_close(o: &SocketOptions) -> bool {
+    o.linger.is_some_and(|d| !d.is_zero())
+}
+
 /// Sets what has to be set before `bind` or `connect`.
 pub(super) fn before_bind(
     socket: &Socket,

@@ -6,14 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::peer::{SimPeer, SimServer};
+use super::spy::watch;
 use super::sys::SimSys;
 use super::world::World;
-use crate::reactor::buffer::Io;
-use crate::reactor::core::Core;
-use crate::reactor::handler::Accepted;
-use crate::reactor::link::Call;
-use crate::reactor::service::Service;
-use crate::reactor::{Config, ConnId, Endpoint, Handler, Key, Reactor, Refuse, Report, Table};
+use crate::reactor::{Config, ConnId, Endpoint, Handler, Key, Reactor, Report, Table};
 
 /// After so many turns without an end, a handler counts as one that never rests.
 const TURNS_MAX: u32 = 100_000;
@@ -83,9 +79,7 @@ impl<H: Handler> Probe<H> {
         let world = World::new(0);
         let mut reactor = Reactor::with_sys(world.sys(), config);
         let key = reactor.add(handler);
-        let reports = Rc::new(RefCell::new(Vec::new()));
-        let inner = reactor.services.remove(0);
-        reactor.services.push(Box::new(Spy { inner, reports: Rc::clone(&reports) }));
+        let reports = watch(&mut reactor, key);
         let place = Endpoint::tcp(([127, 0, 0, 1], 0));
         let listener = reactor.listen(key, &place).expect("nothing else listens in this world");
         let at = reactor.local(listener).expect("it was just made").clone();
@@ -281,34 +275,5 @@ impl<H: Handler> Probe<H> {
     /// The world, for what this has no word for.
     pub fn world(&self) -> &World {
         &self.world
-    }
-}
-
-/// The handler's service, with a note of each connection that ends.
-struct Spy {
-    inner: Box<dyn Service>,
-    reports: Rc<RefCell<Vec<Report>>>,
-}
-
-impl Service for Spy {
-    fn call(&mut self, call: Call, slot: u32, io: &mut Io, core: &mut Core) -> bool {
-        self.inner.call(call, slot, io, core)
-    }
-
-    fn accept(&mut self, from: Accepted<'_>) -> Result<u32, Refuse> {
-        self.inner.accept(from)
-    }
-
-    fn limit(&mut self, from: Accepted<'_>) -> Refuse {
-        self.inner.limit(from)
-    }
-
-    fn close(&mut self, conn: u32, report: &Report, core: &mut Core) -> bool {
-        self.reports.borrow_mut().push(report.clone());
-        self.inner.close(conn, report, core)
-    }
-
-    fn as_any(&mut self) -> &mut dyn std::any::Any {
-        self.inner.as_any()
     }
 }

@@ -17,7 +17,7 @@ use super::socket::{Kind, Owner, bits};
 use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
-use crate::reactor::sys::{Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use crate::reactor::sys::{Adopted, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::time::Time;
 
 /// When the simulated worlds begin, in seconds since 1970.
@@ -85,8 +85,8 @@ impl Sys for SimSys {
         self.kernel.borrow().now
     }
 
-    fn unix_time(&mut self) -> u64 {
-        UNIX_EPOCH_OF_WORLDS + self.kernel.borrow().now.as_nanos() / 1_000_000_000
+    fn unix_time(&mut self) -> Duration {
+        Duration::from_secs(UNIX_EPOCH_OF_WORLDS) + Duration::from_nanos(self.kernel.borrow().now.as_nanos())
     }
 
     fn poll(&mut self, max_wait: Option<Duration>, mark: &mut dyn FnMut(Token, Ready)) -> io::Result<()> {
@@ -164,12 +164,13 @@ impl Sys for SimSys {
         Ok((self.socket(id), stands))
     }
 
-    fn adopt(&mut self, fd: OwnedFd) -> io::Result<(SimSocket, Peer)> {
+    fn adopt(&mut self, fd: OwnedFd) -> io::Result<Adopted<SimSocket>> {
         self.enter(Call::Adopt, &[Errno::BADF])?;
         let kernel = &mut *self.kernel.borrow_mut();
         let id = kernel.adoptable.remove(&fd.as_raw_fd()).ok_or(Errno::INVAL)?;
         let peer = kernel.hand_over(id, Owner::Process(self.process));
-        Ok((SimSocket { kernel: Rc::clone(&self.kernel), id, kind: Kind::Unix, open: true }, peer))
+        let socket = SimSocket { kernel: Rc::clone(&self.kernel), id, kind: Kind::Unix, open: true };
+        Ok(Adopted { socket, peer, reads: true, writes: true })
     }
 
     fn register(&mut self, socket: &SimSocket, token: Token) -> io::Result<()> {

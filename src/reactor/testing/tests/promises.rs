@@ -389,7 +389,7 @@ fn an_adopted_descriptor_is_a_connection_and_a_strange_one_is_refused() {
     let world = World::new(1);
     let mut sys = world.sys();
     let (fd, mut peer) = world.descriptor().unwrap();
-    let (socket, _) = sys.adopt(fd).unwrap();
+    let socket = sys.adopt(fd).unwrap().socket;
     peer.write(b"inherited");
     let mut block = [0; 20];
     assert_eq!(sys.read(&socket, &mut block).unwrap(), 9);
