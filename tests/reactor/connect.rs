@@ -84,7 +84,8 @@ fn a_connect_that_nobody_answers_ends_at_its_own_deadline() {
         let r = e.report.reason;
         assert_eq!((r.name(), r.deadline, r.by), ("tcp.timed_out", Some(Deadline::Connect), By::Reactor));
         assert!(e.conn.log.is_empty());
-        assert!((50_000_000..5_000_000_000).contains(&e.report.ledger.total), "{}", e.report.ledger);
+        // The deadline counts from the wish to connect, the ledger from the call, which a busy machine makes later.
+        assert!((20_000_000..5_000_000_000).contains(&e.report.ledger.total), "{}", e.report.ledger);
     });
 }
 
@@ -186,19 +187,40 @@ fn an_adopted_pipe_is_read_to_its_end() {
 
 #[test]
 fn an_adopted_pipe_is_written_to_and_closed() {
-    let mut rig = Rig::new(Act::new().open(|_, ctx| {
-        ctx.tx.write(&[3; 60_000]);
-        ctx.close_clean();
-    }));
-    let (mut read, write) = std::io::pipe().unwrap();
-    rig.reactor.adopt(rig.key, write.into(), Conn::default()).unwrap();
-    let got = rig.with_client(move |_| {
-        let mut all = Vec::new();
-        read.read_to_end(&mut all).map(|_| all)
-    });
-    assert_eq!(got.unwrap(), vec![3; 60_000]);
+    for verb in ["close_clean", "close", "finish"] {
+        let mut rig = Rig::new(Act::new().open(move |_, ctx| {
+            ctx.tx.write(&[3; 60_000]);
+            match verb {
+                "close" => ctx.close(),
+                "finish" => ctx.finish(),
+                _ => ctx.close_clean(),
+            }
+        }));
+        let (mut read, write) = std::io::pipe().unwrap();
+        rig.reactor.adopt(rig.key, write.into(), Conn::default()).unwrap();
+        let got = rig.with_client(move |_| {
+            let mut all = Vec::new();
+            read.read_to_end(&mut all).map(|_| all)
+        });
+        assert_eq!(got.unwrap(), vec![3; 60_000], "{verb}");
+        rig.until_ended(1);
+        rig.nth(0, |e| {
+            assert_eq!(e.reason(), "finished", "{verb}");
+            assert!(e.report.ledger.total < 1_900_000_000, "{verb}: nobody is lingered for");
+        });
+    }
+}
+
+#[test]
+fn a_pipe_whose_reader_has_gone_ends_as_a_peer_that_vanished() {
+    let mut rig = Rig::new(Act::new());
+    let (read, write) = std::io::pipe().unwrap();
+    let id = rig.reactor.adopt(rig.key, write.into(), Conn::default()).unwrap();
+    rig.turn();
+    drop(read);
+    rig.reactor.with(rig.key, |_, table| table.output(id).map(|mut tx| tx.write(b"anybody?")));
     rig.until_ended(1);
-    rig.nth(0, |e| assert_eq!(e.reason(), "finished"));
+    rig.nth(0, |e| assert_eq!(e.reason(), "tcp.peer_vanished"));
 }
 
 #[test]
