@@ -71,9 +71,9 @@ impl Reader {
         let Some(peer) = &mut self.peer else { return false };
         let wrote = if self.out.is_empty() { 0 } else { peer.write(&self.out[..rng.size(self.out.len())]) };
         self.out.drain(..wrote);
-        let got = peer.read_up_to(rng.size(8000));
+        let got = peer.read_up_to(500 + rng.size(8000));
         let (failed, eof) = (peer.error().is_some(), peer.is_eof());
-        let moved = wrote > 0 || !got.is_empty();
+        let fresh = !got.is_empty() || failed;
         self.got.extend(got);
         if failed {
             self.got.extend(peer.read());
@@ -82,8 +82,8 @@ impl Reader {
         if failed || eof {
             self.peer = None;
         }
-        while self.take() {}
-        moved || failed || eof
+        while fresh && self.take() {}
+        wrote > 0 || fresh || eof
     }
 
     fn finish(&mut self) {
@@ -145,7 +145,7 @@ fn requests(rng: &mut Rng, small: &[u8], large: &[u8], tags: &[String]) -> Vec<A
         ask("POST", "small", "Content-Length: 0\r\n", 405, b""),
     ];
     rng.shuffle(&mut asks);
-    asks.truncate(rng.between(0, 4));
+    asks.truncate(rng.between(0, 3));
     asks.push(ask("GET", "large", "", 200, large));
     asks
 }
@@ -173,13 +173,13 @@ fn faults(seed: u64, hostile: bool) -> Faults {
     let all = if hostile { Faults::hostile() } else { Faults::benign() };
     let mut faults = all.swarm(seed);
     // Files are large: through buffers of one byte they would take for ever.
-    faults.buffer_max = faults.buffer_max.max(2000);
+    faults.buffer_max = faults.buffer_max.max(4000);
     faults
 }
 
 fn serve(seed: u64, hostile: bool) {
     let mut rng = Rng::new(seed);
-    let (small, large) = (pattern(rng.size(1000)), pattern(rng.between(17_000, 30_000)));
+    let (small, large) = (pattern(rng.size(1000)), pattern(rng.between(16_500, 20_000)));
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("small"), &small).unwrap();
     fs::write(dir.path().join("large"), &large).unwrap();
@@ -235,11 +235,7 @@ fn serve(seed: u64, hostile: bool) {
 }
 
 #[test]
-fn files_are_exact_or_cut_and_said_to_be_under_all_benign_faults() {
-    seeds("files_are_exact_or_cut_and_said_to_be_under_all_benign_faults", |seed| serve(seed, false));
-}
-
-#[test]
-fn files_are_exact_as_far_as_they_go_under_hostile_faults() {
-    seeds("files_are_exact_as_far_as_they_go_under_hostile_faults", |seed| serve(seed, true));
+fn files_are_exact_or_cut_and_said_to_be() {
+    // Under hostile faults in one seed of four: there they are exact as far as they go.
+    seeds("files_are_exact_or_cut_and_said_to_be", |seed| serve(seed, seed % 4 == 3));
 }
