@@ -71,7 +71,7 @@ impl Reader {
         let Some(peer) = &mut self.peer else { return false };
         let wrote = if self.out.is_empty() { 0 } else { peer.write(&self.out[..rng.size(self.out.len())]) };
         self.out.drain(..wrote);
-        let got = peer.read_up_to(500 + rng.size(8000));
+        let got = peer.read_up_to(4000 + rng.size(20_000));
         let (failed, eof) = (peer.error().is_some(), peer.is_eof());
         let fresh = !got.is_empty() || failed;
         self.got.extend(got);
@@ -173,7 +173,7 @@ fn faults(seed: u64, hostile: bool) -> Faults {
     let all = if hostile { Faults::hostile() } else { Faults::benign() };
     let mut faults = all.swarm(seed);
     // Files are large: through buffers of one byte they would take for ever.
-    faults.buffer_max = faults.buffer_max.max(4000);
+    faults.buffer_max = faults.buffer_max.max(8000);
     faults
 }
 
