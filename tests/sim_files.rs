@@ -98,7 +98,7 @@ impl Reader {
         let mut fields = [httparse::EMPTY_HEADER; 16];
         let mut head = httparse::Response::new(&mut fields);
         let Ok(httparse::Status::Complete(n)) = head.parse(&self.got) else { return false };
-        let ask = self.asks.get(self.answered).expect("an answer without a request");
+        let Some(ask) = self.asks.get(self.answered) else { panic!("an answer without a request") };
         assert_eq!(head.code, Some(ask.status), "to {}", ask.request);
         let value = |name: &str| {
             let field = head.headers.iter().find(|field| field.name == name);

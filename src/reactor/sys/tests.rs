@@ -327,7 +327,7 @@ fn a_number_that_is_no_inherited_listener_is_refused() {
 fn sockets_pairs_and_pipes_are_adopted_and_files_and_folders_are_not() {
     let mut sys = MioSys::new().unwrap();
     let (one, two) = UnixStream::pair().unwrap();
-    let (socket, peer) = sys.adopt(one.into()).unwrap();
+    let Adopted { socket, peer, .. } = sys.adopt(one.into()).unwrap();
     assert!(matches!(peer, Peer::Unix | Peer::Unknown));
     assert!(!MioSys::short_read_drains(&socket) && SockRef::from(&socket).nonblocking().unwrap());
     assert_eq!(sys.write(&socket, b"pair", false).unwrap(), 4);
@@ -336,8 +336,12 @@ fn sockets_pairs_and_pipes_are_adopted_and_files_and_folders_are_not() {
     assert_eq!(&four, b"pair");
 
     let (read, write) = io::pipe().unwrap();
-    let (read, _) = sys.adopt(read.into()).unwrap();
-    let (write, _) = sys.adopt(write.into()).unwrap();
+    let Adopted { socket: read, reads: true, writes: false, .. } = sys.adopt(read.into()).unwrap() else {
+        panic!("a reading end only reads")
+    };
+    let Adopted { socket: write, reads: false, writes: true, .. } = sys.adopt(write.into()).unwrap() else {
+        panic!("a writing end only writes")
+    };
     assert_eq!(sys.read(&read, &mut four).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(sys.write(&write, b"pipe", false).unwrap(), 4);
     assert_eq!(sys.read(&read, &mut four).unwrap(), 4);
@@ -346,7 +350,7 @@ fn sockets_pairs_and_pipes_are_adopted_and_files_and_folders_are_not() {
     let listening = listen(&mut sys, "127.0.0.1:0");
     let (client, _, _) = accept(&mut sys, &listening);
     let at = client.peer_addr().unwrap();
-    assert_eq!(sys.adopt(client.into()).unwrap().1, Peer::Tcp(at));
+    assert_eq!(sys.adopt(client.into()).unwrap().peer, Peer::Tcp(at));
 
     for path in ["/proc/self/exe", "/tmp"] {
         let file = File::open(path).unwrap();
