@@ -11,7 +11,7 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
-use tidemill::reactor::sys::{Listening, Ready, SetupError, SetupParts, Sys, Waker};
+use tidemill::reactor::sys::{Adopted, Listening, Ready, SetupError, SetupParts, Sys, Waker};
 use tidemill::reactor::{Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time};
 
 fn main() {
@@ -37,8 +37,8 @@ impl Sys for Null {
         Time::from_nanos(self.ns)
     }
 
-    fn unix_time(&mut self) -> u64 {
-        0
+    fn unix_time(&mut self) -> Duration {
+        Duration::ZERO
     }
 
     fn poll(&mut self, _: Option<Duration>, mark: &mut dyn FnMut(Token, Ready)) -> io::Result<()> {
@@ -74,7 +74,7 @@ impl Sys for Null {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn adopt(&mut self, _: OwnedFd) -> io::Result<((), Peer)> {
+    fn adopt(&mut self, _: OwnedFd) -> io::Result<Adopted<()>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

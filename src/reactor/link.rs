@@ -148,9 +148,9 @@ pub(crate) mod flag {
     /// Our FIN went out before the peer's came.
     pub(crate) const FIN_FIRST: u32 = 1 << 23;
     /// The probe that is due asks whether an idle connection still has an answer's tail on its way.
-    pub(crate) const IDLE_PROBE: u32 = 1 << 24;
+    pub(crate) const IDLE_PROBE: u32 = 1 << 25;
     /// A deadline was taken away: the filed entry may be too early, and would wake the loop for nothing.
-    pub(crate) const REFILE: u32 = 1 << 25;
+    pub(crate) const REFILE: u32 = 1 << 26;
     /// Refused at the door: its handler never had it, and it takes nobody's place.
     pub(crate) const REFUSED: u32 = 1 << 24;
 }

@@ -295,3 +295,37 @@ fn a_slow_reader_that_acknowledges_lives() {
 fn an_idle_connection_carries_little() {
     assert!(size_of::<Link>() <= 176, "{}", size_of::<Link>());
 }
+
+#[test]
+fn no_two_flags_share_a_bit() {
+    let all = [
+        QUEUED,
+        OUTBOUND,
+        SHORT_DRAINS,
+        PAUSED,
+        STARVED,
+        OPEN_DUE,
+        DATA_DUE,
+        ROOM_DUE,
+        EOF_DUE,
+        TIMER_DUE,
+        DEADLINE_DUE,
+        DRAIN_DUE,
+        PROBE_DUE,
+        BLOCKED,
+        BASELINE,
+        EOF_SEEN,
+        CLEAN,
+        HAS_USER,
+        HAS_PROTO,
+        FILED,
+        RESET,
+        REAPING,
+        BUSY,
+        FIN_FIRST,
+        REFUSED,
+        IDLE_PROBE,
+        REFILE,
+    ];
+    assert_eq!(all.iter().fold(0, |sum: u64, bit| sum + u64::from(*bit)), (1 << all.len()) - 1);
+}
