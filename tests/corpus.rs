@@ -1,11 +1,17 @@
 //! Replays the fuzz corpora and tries the same oracles on generated input, so that plain `cargo test` keeps what
 //! fuzzing has found.
-#![cfg(feature = "http")]
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../fuzz/checks.rs"]
 #[allow(clippy::unwrap_used, reason = "a broken promise panics")]
 mod checks;
+
+#[path = "../fuzz/connection.rs"]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken promise panics")]
+mod connection;
+#[path = "../fuzz/others.rs"]
+mod others;
 
 use std::fs;
 use std::path::Path;
@@ -33,6 +39,26 @@ fn the_head_corpus_keeps_its_promises() {
 #[test]
 fn the_chunked_corpus_keeps_its_promises() {
     replay("chunked", checks::chunked);
+}
+
+#[test]
+fn the_connection_corpus_keeps_its_promises() {
+    replay("connection", connection::connection);
+}
+
+#[test]
+fn the_path_corpus_keeps_its_promises() {
+    replay("path", others::path);
+}
+
+#[test]
+fn the_range_corpus_keeps_its_promises() {
+    replay("range", others::range);
+}
+
+#[test]
+fn the_frames_corpus_keeps_its_promises() {
+    replay("frames", others::frames);
 }
 
 /// Bytes that make heads go wrong, mixed with pieces that make them go on.
@@ -119,6 +145,50 @@ fn chunk_stream() -> impl Strategy<Value = Vec<u8>> {
     let known = proptest::sample::select(pieces).prop_map(<[u8]>::to_vec);
     let piece = prop_oneof![9 => known, 1 => proptest::collection::vec(any::<u8>(), 1..4)];
     proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+/// Requests that a server keeps its connection for, and some that end it.
+fn pipeline() -> impl Strategy<Value = Vec<u8>> {
+    let requests: &[&[u8]] = &[
+        b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"HEAD /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /n HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789",
+        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: t\r\n\r\n",
+        b"POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nskip",
+        b"POST /s HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nskip",
+        b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"\r\n",
+    ];
+    let last: &[&[u8]] = &[
+        b"",
+        b"GET /a HTTP/1.0\r\n\r\n",
+        b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890",
+        b"POST /r HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX",
+        b"GET / HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HT",
+    ];
+    let requests = proptest::collection::vec(proptest::sample::select(requests), 0..6);
+    (requests, proptest::sample::select(last)).prop_map(|(all, last)| [&all.concat()[..], last].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_split_of_a_pipeline_gives_the_same_answers(
+        stream in pipeline(), cuts in proptest::collection::vec(any::<usize>(), 0..8),
+    ) {
+        connection::connection_with(&stream, &cuts);
+    }
+
+    #[test]
+    fn any_split_of_nearly_good_requests_gives_the_same_answers(
+        stream in stream(), cuts in proptest::collection::vec(any::<usize>(), 0..8),
+    ) {
+        connection::connection_with(&stream, &cuts);
+    }
 }
 
 proptest! {

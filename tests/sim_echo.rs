@@ -144,7 +144,6 @@ fn a_handler_that_never_answers_gets_every_byte_too() {
 
 /// Two ends that both write as much as they can, without asking for the room first.
 #[test]
-#[ignore = "STARVED holds back on_data for a handler that wants room for its own bytes: both wait until they stall"]
 fn two_ends_that_both_send_do_not_wait_for_each_other() {
     let text = Rc::new(Rng::new(1).bytes(1 << 20));
     let sent = Rc::new(Cell::new(0));

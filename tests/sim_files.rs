@@ -83,9 +83,9 @@ impl Reader {
         let Some(peer) = &mut self.peer else { return false };
         let wrote = if self.out.is_empty() { 0 } else { peer.write(&self.out[..rng.size(self.out.len())]) };
         self.out.drain(..wrote);
-        let got = peer.read_up_to(rng.size(8000));
+        let got = peer.read_up_to(4000 + rng.size(20_000));
         let (failed, eof) = (peer.error().is_some(), peer.is_eof());
-        let moved = wrote > 0 || !got.is_empty();
+        let fresh = !got.is_empty() || failed;
         self.got.extend(got);
         if failed {
             self.got.extend(peer.read());
@@ -94,11 +94,8 @@ impl Reader {
         if failed || eof {
             self.peer = None;
         }
-        if self.peer.is_none() {
-            self.whole_at = 0;
-        }
-        while self.got.len() >= self.whole_at && self.take() {}
-        moved || failed || eof
+        while fresh && self.take() {}
+        wrote > 0 || fresh || eof
     }
 
     fn finish(&mut self) {
@@ -162,7 +159,7 @@ fn requests(rng: &mut Rng, small: &[u8], large: &[u8], tags: &[String]) -> Vec<A
         ask("POST", "small", "Content-Length: 0\r\n", 405, b""),
     ];
     rng.shuffle(&mut asks);
-    asks.truncate(rng.between(0, 4));
+    asks.truncate(rng.between(0, 6));
     asks.push(ask("GET", "large", "", 200, large));
     asks
 }
@@ -188,15 +185,12 @@ fn apply(change: Change, dir: &Path) {
 
 fn faults(seed: u64, hostile: bool) -> Faults {
     let all = if hostile { Faults::hostile() } else { Faults::benign() };
-    let mut faults = all.swarm(seed);
-    // Files are large: through buffers of one byte they would take for ever.
-    faults.buffer_max = faults.buffer_max.max(2000);
-    faults
+    all.swarm(seed)
 }
 
 fn serve(seed: u64, hostile: bool) {
     let mut rng = Rng::new(seed);
-    let (small, large) = (pattern(rng.size(1000)), pattern(rng.between(17_000, 30_000)));
+    let (small, large) = (pattern(rng.size(1000)), pattern(rng.between(17_000, 60_000)));
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("small"), &small).unwrap();
     fs::write(dir.path().join("large"), &large).unwrap();
@@ -215,7 +209,10 @@ fn serve(seed: u64, hostile: bool) {
     let app = FileApp::new(Files::new(Root::open(dir.path()).unwrap(), limits));
     let key = server.reactor.add(Http::with_config(app, unhurried()));
     let reports = watch(&mut server.reactor, key);
-    let at = [tcp(), unix()][seed as usize % 2].clone();
+    let mut at = [tcp(), unix()][seed as usize % 2].clone();
+    // Files are large: through buffers of one byte they would take for ever.
+    let room = Some(1000 + rng.size(30_000) as u32);
+    (at.options.send_buffer, at.options.recv_buffer) = (room, room);
     server.reactor.listen(key, &at).unwrap();
     let tags = vec![ask("HEAD", "small", "", 200, &small), ask("HEAD", "large", "", 200, &large)];
     let mut reader = Reader::new(&world, &at, tags);

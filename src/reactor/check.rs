@@ -41,7 +41,8 @@ impl<S: Sys> Reactor<S> {
                 assert!(link.has(FILED) && !late, "deadline {at} is not filed, {}", state());
             }
             assert_eq!(link.has(FILED), self.core.wheel.filed(slot).is_some(), "{}", state());
-            let waits_for_us = link.has(PAUSED | BUSY) || t.idle.is_none() || t.stall.is_none();
+            let off = t.idle.is_none() || t.stall.is_none() || t.connect.is_none();
+            let waits_for_us = link.has(PAUSED | BUSY) || off;
             assert!(deadline.is_some() || queued || waits_for_us, "no deadline, {}", state());
             ios += usize::from(link.io != NONE);
             closings += usize::from(link.closing != NONE);

@@ -119,9 +119,12 @@ impl<H: Handler> Service for Bound<H> {
         if let Some(place) = self.conns.get_mut(index) {
             *place = Some(conn);
         }
-        // Room comes when something is sent; where nothing waits to be sent there is nothing to wait for.
+        // Bytes were left for want of room. A handler that wants room for bytes of its own does not stop reading: its
+        // peer may be doing the same. And room comes when something is sent; where nothing waits to be sent there is
+        // nothing to wait for.
         let link = core.link(slot);
-        if io.starved && (link.has_file() || (link.tx_open() && !io.tx.is_empty())) {
+        let left = call == Call::Data && !io.rx.is_empty();
+        if io.starved && left && (link.has_file() || (link.tx_open() && !io.tx.is_empty())) {
             link.set(STARVED);
         }
         ok.is_some()

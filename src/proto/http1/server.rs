@@ -472,10 +472,16 @@ impl<A: App> Handler for Http<A> {
         if ex.rest.is_some() || ex.sending {
             ex.closing = true;
         } else if !delayed {
-            // What is there of a request is not whole: nobody will read more of it.
+            // What is there of a request is not whole: nobody will read more of it. But more of it is known to come,
+            // and answered with a reset it would cost the peer the answers that are still on their way.
+            let half = !ctx.rx.is_empty() || ex.held.is_some();
             let n = ctx.rx.len();
             ctx.rx.consume(n);
-            ctx.close_clean();
+            if half || !ctx.tx.is_empty() {
+                ctx.close();
+            } else {
+                ctx.close_clean();
+            }
         }
     }
 }
