@@ -49,8 +49,6 @@ struct Reader {
     /// Bytes of answers that are not complete.
     got: Vec<u8>,
     answered: usize,
-    /// How much there is once the answer that comes is whole: it is looked at then, and at the end.
-    whole_at: usize,
     tags: Vec<String>,
     finished: bool,
     failed: bool,
@@ -61,17 +59,7 @@ impl Reader {
         let out = asks.iter().flat_map(|ask| ask.request.bytes()).collect();
         let peer = world.dial(at).ok();
         let failed = peer.is_none();
-        Self {
-            peer,
-            asks,
-            out,
-            got: Vec::new(),
-            answered: 0,
-            whole_at: 0,
-            tags: Vec::new(),
-            finished: false,
-            failed,
-        }
+        Self { peer, asks, out, got: Vec::new(), answered: 0, tags: Vec::new(), finished: false, failed }
     }
 
     fn then(&mut self, asks: Vec<Ask>) {
@@ -128,14 +116,12 @@ impl Reader {
                 assert!(ask.body.starts_with(there), "other bytes than the file's to {}", ask.request);
             }
             if there.len() < length {
-                self.whole_at = n + length;
                 return false;
             }
         }
         let end = n + if ask.bare { 0 } else { length };
         self.got.drain(..end);
         self.answered += 1;
-        self.whole_at = 0;
         true
     }
 }
