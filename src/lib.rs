@@ -3,7 +3,7 @@
 
 pub mod proto;
 pub mod reactor;
-#[cfg(feature = "cli")]
+#[cfg(feature = "http")]
 pub mod service;
 
 /// The Rust blocks of the documents, compiled and run as tests.

@@ -1,6 +1,6 @@
 //! Replays the fuzz corpora and tries the same oracles on generated input, so that plain `cargo test` keeps what
 //! fuzzing has found.
-#![cfg(feature = "cli")]
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "../fuzz/checks.rs"]

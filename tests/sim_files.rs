@@ -1,6 +1,6 @@
 //! The file service under every fault of the simulated kernel, while its files are cut, replaced and grown: exact bytes,
 //! or the reason `http.file_truncated`.
-#![cfg(feature = "cli")]
+#![cfg(feature = "http")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "sim/http.rs"]

@@ -190,7 +190,7 @@ fn a_file_goes_out_between_its_head_and_what_follows() {
                 if !first.replace(true) {
                     assert!(ctx.tx.write_whole(b"head:"));
                     ctx.send_file(Arc::clone(&file), from as u64..to as u64).unwrap();
-                    assert_eq!(ctx.tx.room(), 0, "tx is closed while a file is on its way");
+                    assert!(from == to || ctx.tx.room() == 0, "tx is closed while a file is on its way");
                     let mut second = || ctx.send_file(Arc::clone(&file), 0..1);
                     assert!(from == to || second().is_err(), "one at a time");
                 }

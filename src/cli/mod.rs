@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use self::common::Verbosity;
@@ -117,15 +118,21 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Without a verb, the arguments mean those of `run`; parsing them so also reads the variables of its flags.
+/// Without a verb, the arguments mean those of `run`; parsing them so also reads the variables of its flags. What is
+/// wrong either way is told as it was written.
 fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    let cli = Cli::try_parse_from(&args)?;
-    if cli.verb.is_some() {
-        return Ok(cli);
+    let as_written = Cli::try_parse_from(&args);
+    match as_written {
+        Ok(cli) if cli.verb.is_some() => return Ok(cli),
+        Err(e) if e.kind() != ErrorKind::UnknownArgument => return Err(e),
+        Ok(_) | Err(_) => {}
     }
     args.insert(args.len().min(1), "run".into());
-    Cli::try_parse_from(&args)
+    match (Cli::try_parse_from(&args), as_written) {
+        (Err(_), Err(e)) => Err(e),
+        (other, _) => other,
+    }
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {

@@ -38,6 +38,7 @@ impl Daemon {
     /// # Errors
     /// When the system gives no poll.
     pub(crate) fn new(drain_timeout: Duration) -> Result<Self, Failure> {
+        signals::shield()?;
         raise_fd_limit();
         let reactor = Reactor::new(Config::default()).map_err(|e| Failure::reactor(&e, None))?;
         Ok(Self { reactor, drain_timeout, ready: Vec::new() })

@@ -57,6 +57,17 @@ pub(crate) struct Signals {
     stops: u32,
 }
 
+/// Keeps the signals that never end the process from ending it before the loop runs. TERM and INT still do.
+pub(crate) fn shield() -> Result<(), Failure> {
+    let unread = Arc::new(AtomicBool::new(false));
+    for (number, _, wish) in CAUGHT {
+        if wish != Wish::Stop {
+            flag::register(number, Arc::clone(&unread)).map_err(|e| Failure::system("catch signals", &e))?;
+        }
+    }
+    Ok(())
+}
+
 /// Catches the signals and adopts their socket.
 pub(crate) fn install(
     reactor: &mut Reactor,

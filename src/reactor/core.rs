@@ -269,6 +269,8 @@ impl Core {
         reason.phase = match link.phase {
             Phase::Connect(_) => PhaseName::Connect,
             Phase::Teardown(_) if !fresh => PhaseName::Teardown,
+            // Turned away at the door: no handler ever had it.
+            _ if link.conn == NONE => PhaseName::Connect,
             Phase::Transfer { .. } | Phase::Teardown(_) => PhaseName::Transfer,
         };
         if fresh {
@@ -406,7 +408,8 @@ impl Core {
         }
         let left = range.end.saturating_sub(range.start);
         if left == 0 {
-            link.set(ROOM_DUE);
+            // Sent already: the handler hears so, and goes on with what it left unread.
+            link.set(ROOM_DUE | DATA_DUE);
         } else {
             let send = FileSend { file, offset: range.start, left, before: tx_len };
             link.side = self.files.insert(send) as u32;

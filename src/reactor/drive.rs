@@ -58,6 +58,10 @@ impl<S: Sys> Reactor<S> {
             let Some(step) = self.core.link(slot).next(v) else { break };
             if !budget.take(step) {
                 self.stats.exhausted += 1;
+                if self.core.link(slot).has(DRAIN_DUE) && self.core.link(slot).is_live() {
+                    // A peer that never stops sending would put the drain off for ever.
+                    self.call(slot, Call::Drain, &mut io);
+                }
                 self.core.spent.push(slot);
                 self.core.link(slot).set(QUEUED);
                 break;

@@ -61,7 +61,8 @@ pub struct SocketOptions {
     pub nodelay: bool,
     /// SO_KEEPALIVE and its times.
     pub keepalive: Option<Keepalive>,
-    /// SO_LINGER.
+    /// SO_LINGER. Zero makes every close a reset. A longer time is set, and can be read back, but never waited for:
+    /// the reactor sends what is left behind the close.
     pub linger: Option<Duration>,
     /// SO_SNDBUF in bytes; the kernel doubles it for its own overhead.
     pub send_buffer: Option<u32>,

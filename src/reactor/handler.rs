@@ -57,7 +57,8 @@ pub trait Handler: Sized + 'static {
     ///
     /// A handler that leaves bytes because it cannot go on *by itself* (it waits for another connection, a timer,
     /// a thread) calls [`Table::pause`], so that neither more bytes nor the end of file come until it resumes.
-    /// Having too little room in `ctx.tx` counts as such a wait without saying so.
+    /// A write, `reserve` or `take_from` on `ctx.tx` that did not fit counts as such a wait without saying so; merely
+    /// looking at `room()` does not.
     fn on_data(&mut self, conn: &mut Self::Conn, ctx: &mut Ctx<'_, Self>);
 
     /// Bytes went out and at least half of the transmit buffer is free; or a file has been sent whole.
@@ -248,9 +249,7 @@ impl<H: Handler> Ctx<'_, H> {
     /// The file, when one is on its way already or the write side is closed.
     pub fn send_file(&mut self, file: Arc<File>, range: Range<u64>) -> Result<(), Arc<File>> {
         let sent = self.table.core.send_file(self.id.slot, file, range, self.tx.buf.len());
-        if sent.is_ok() {
-            self.tx.open = false;
-        }
+        self.tx.open &= self.table.core.link(self.id.slot).tx_open();
         sent
     }
 }

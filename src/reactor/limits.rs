@@ -14,8 +14,8 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// No byte acknowledged by the peer while bytes wait to be sent. Default 30 s.
     ///
-    /// The kernel is asked for acknowledgements only while bytes wait, four times in this time, so a peer that
-    /// stops reading is found after one to one and a quarter of it.
+    /// The kernel is asked for acknowledgements only while bytes wait, four times in this time, and the first answer
+    /// is where counting starts: a peer that stops reading is found after one to one and a half of it.
     pub stall_timeout: Option<Duration>,
     /// Lingering close: silence of the peer after our FIN. Default 2 s.
     pub linger_silence: Duration,

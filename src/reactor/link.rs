@@ -320,6 +320,10 @@ impl Link {
         if let Some(op) = self.next_write(v) {
             return Some(op);
         }
+        // Before reading: a peer that floods and never reads must be found too.
+        if self.has(PROBE_DUE) {
+            return Some(Step::Op(Op::Probe));
+        }
         if self.has(ROOM_DUE) && tx == Tx::Open && v.span.is_none() {
             return Some(Step::Call(Call::Room));
         }
@@ -341,9 +345,6 @@ impl Link {
         }
         if self.ready.any(Ready::ERROR) && !self.ready.any(Ready::READABLE) | held | (rx == Rx::Eof) {
             return Some(Step::Op(Op::TakeError));
-        }
-        if self.has(PROBE_DUE) {
-            return Some(Step::Op(Op::Probe));
         }
         due(DRAIN_DUE, Call::Drain)
     }

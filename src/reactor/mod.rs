@@ -304,6 +304,7 @@ impl<S: Sys> Reactor<S> {
         let id = self.core.link(slot).id(slot);
         if let Err(e) = self.sys.register(&socket, Token::Conn(id)) {
             self.core.forget(slot);
+            self.sys.close(socket, false);
             self.with(key, |_, table| table.conns.remove(index as usize));
             return Err(fail(e));
         }

@@ -85,6 +85,12 @@ impl<H: Handler> Table<'_, H> {
         self.core.slot(id).map(|s| self.core.links[s as usize].peer.unpack())
     }
 
+    /// Bytes received from a connection, and bytes handed to the kernel for it.
+    pub fn traffic(&self, id: ConnId) -> Option<(u64, u64)> {
+        let stamps = &self.core.links[self.core.slot(id)? as usize].stamps;
+        Some((stamps.bytes_in, stamps.bytes_out))
+    }
+
     /// The state of another connection of this service. `None` for the one whose callback is running.
     pub fn conn(&mut self, id: ConnId) -> Option<&mut H::Conn> {
         let link = &self.core.links[self.core.slot(id)? as usize];

@@ -189,7 +189,9 @@ impl<S: Sys> Reactor<S> {
                 self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
             } else {
                 // A whole request may wait in the kernel with its event not yet delivered: read first, then drain.
-                link.mark(Ready::READABLE);
+                if link.is_live() {
+                    link.mark(Ready::READABLE);
+                }
                 link.set(DRAIN_DUE);
                 self.core.enqueue(slot);
             }

@@ -103,7 +103,8 @@ impl<A: App> Http<A> {
         let head = match head::parse(ctx.rx.bytes(), &self.config.head, &mut ex.progress, &mut store) {
             Ok(Status::Complete(head)) => head,
             Ok(Status::Partial) => {
-                if !ex.timed {
+                // An empty line behind the last request (RFC 9112 section 2.2) is no beginning of the next.
+                if !ex.timed && !b"\r\n".starts_with(ctx.rx.bytes()) {
                     ex.timed = true;
                     ctx.set_deadline(self.config.head_timeout);
                 }
@@ -469,15 +470,17 @@ impl<A: App> Handler for Http<A> {
 
     fn on_drain(&mut self, ex: &mut Exchange, ctx: &mut Ctx<'_, Self>) {
         let delayed = ex.held.as_ref().is_some_and(|held| held.decoder.is_done() && !held.answered);
+        let waits = !ctx.rx.is_empty() && !ctx.tx.is_empty() && !ex.timed && ex.held.is_none();
         if ex.rest.is_some() || ex.sending {
             ex.closing = true;
-        } else if !delayed {
+        } else if !delayed && !waits {
             // What is there of a request is not whole: nobody will read more of it. But more of it is known to come,
-            // and answered with a reset it would cost the peer the answers that are still on their way.
+            // and answered with a reset it would cost the peer the answers that are still on their way, if any.
             let half = !ctx.rx.is_empty() || ex.held.is_some();
+            let answered = ctx.table.traffic(ctx.id).is_some_and(|(_, sent)| sent > 0);
             let n = ctx.rx.len();
             ctx.rx.consume(n);
-            if half || !ctx.tx.is_empty() {
+            if (half && answered) || !ctx.tx.is_empty() {
                 ctx.close();
             } else {
                 ctx.close_clean();

@@ -36,7 +36,8 @@ impl Link {
         match self.phase {
             Phase::Connect(_) => t.connect.map(|ms| self.since.wrapping_add(ms)),
             Phase::Transfer { .. } => {
-                let io = if self.has(BLOCKED) { self.stall_check(t, now) } else { self.idle_at(t) };
+                let stall = self.has(BLOCKED).then(|| self.stall_check(t, now)).flatten();
+                let io = stall.or_else(|| self.idle_at(t));
                 earlier(earlier(io, user, now), proto, now)
             }
             Phase::Teardown(Teardown::Flush) => self.stall_check(t, now),
@@ -88,7 +89,8 @@ impl Link {
             self.clear(HAS_PROTO);
             self.set(DEADLINE_DUE);
         }
-        let idle = !self.has(BLOCKED) && self.idle_at(t).is_some_and(|at| reached(at, now));
+        let counts = !self.has(BLOCKED) || t.stall.is_none();
+        let idle = counts && self.idle_at(t).is_some_and(|at| reached(at, now));
         if !idle || self.has(TIMER_DUE | DEADLINE_DUE) {
             return None;
         }
@@ -130,7 +132,11 @@ impl Link {
         self.clear(PROBE_DUE);
         let idle = self.has(IDLE_PROBE);
         self.clear(IDLE_PROBE);
-        if idle && unacknowledged == 0 {
+        let acked = (self.stamps.bytes_out as u32).wrapping_sub(unacknowledged as u32);
+        let same = self.has(BASELINE) && acked == self.acked;
+        // Between the entry's firing and this answer another connection's handler may have changed its mind.
+        let idle = idle && self.idle_at(t).is_some_and(|at| reached(at, now.ms()));
+        if idle && (unacknowledged == 0 || (same && t.stall.is_none())) {
             return Effect::Idle;
         }
         if v.tx == 0 && v.span.is_none() && unacknowledged == 0 {
@@ -139,8 +145,8 @@ impl Link {
             self.wait_anew(now);
             return Effect::None;
         }
-        let acked = (self.stamps.bytes_out as u32).wrapping_sub(unacknowledged as u32);
-        if idle || (self.has(BASELINE) && acked != self.acked) {
+        // The first answer is where counting starts: what was acknowledged before it is not known.
+        if !same {
             self.since = now.ms_ceil();
         }
         if t.stall.is_some() {

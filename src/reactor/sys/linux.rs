@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
 use rustix::fs::{FileType, OFlags};
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr};
 
@@ -195,7 +195,12 @@ impl Sys for MioSys {
 
     fn adopt(&mut self, fd: OwnedFd) -> io::Result<Adopted<MioSocket>> {
         let kind = match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
-            FileType::Socket => Kind::AdoptedSocket,
+            FileType::Socket if rustix::net::sockopt::socket_type(&fd)? == SocketType::STREAM => {
+                Kind::AdoptedSocket
+            }
+            FileType::Socket => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is no stream"));
+            }
             FileType::RegularFile | FileType::Directory => {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, "a file cannot be polled"));
             }
@@ -298,9 +303,10 @@ impl Sys for MioSys {
             // Bytes are on their way and are sent behind the close; to wait for them here would stop the loop.
             let _ = rustix::net::sockopt::set_socket_linger(&socket.fd, None);
         }
-        if socket.kind == Kind::AdoptedSocket && !abort {
-            // A duplicate elsewhere would keep the connection open: the FIN must not depend on the last close.
-            let _ = rustix::net::shutdown(&socket.fd, rustix::net::Shutdown::Write);
+        if socket.kind == Kind::AdoptedSocket {
+            // A duplicate elsewhere would keep the connection open: its end must not depend on the last close.
+            let how = if abort { rustix::net::Shutdown::Both } else { rustix::net::Shutdown::Write };
+            let _ = rustix::net::shutdown(&socket.fd, how);
         }
         drop(socket);
     }

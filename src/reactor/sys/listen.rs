@@ -11,7 +11,7 @@ use socket2::{Domain, Socket};
 use super::address::{self, domain_of, new_socket};
 use super::fd;
 use super::linux::MioSys;
-use super::options::{before_bind, waits_at_close};
+use super::options::{before_bind, of_connections, waits_at_close};
 use super::{Listening, SetupError, SetupParts, Sys};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
@@ -77,8 +77,11 @@ impl MioSys {
             socket.set_nonblocking(true).map_err(step("socket"))?;
             steps.parts.socket = steps.lap(self);
             let domain = socket.domain().map_err(step("socket"))?;
+            of_connections(&socket, domain, &at.options).map_err(step("options"))?;
+            // The process that made it may have set SO_LINGER, which what it accepts inherits.
+            let lingers = socket.linger().is_ok_and(|l| l.is_some_and(|d| !d.is_zero()));
             return self.register_listener(
-                MioListener { socket, domain, lingers: false, file: None },
+                MioListener { socket, domain, lingers, file: None },
                 at,
                 token,
                 steps,

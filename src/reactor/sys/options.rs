@@ -31,6 +31,16 @@ pub(super) fn before_bind(
         if domain == Domain::IPV6 {
             socket.set_only_v6(o.v6only)?;
         }
+    }
+    if o.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    of_connections(socket, domain, o)
+}
+
+/// Sets what concerns connections; those that a listener accepts inherit it.
+pub(super) fn of_connections(socket: &Socket, domain: Domain, o: &SocketOptions) -> io::Result<()> {
+    if domain != Domain::UNIX {
         socket.set_tcp_nodelay(o.nodelay)?;
         if let Some(k) = o.keepalive {
             let times = TcpKeepalive::new().with_time(k.idle).with_interval(k.interval).with_retries(k.count);
@@ -39,9 +49,6 @@ pub(super) fn before_bind(
         if o.user_timeout.is_some() {
             socket.set_tcp_user_timeout(o.user_timeout)?;
         }
-    }
-    if o.reuse_port {
-        socket.set_reuse_port(true)?;
     }
     if o.linger.is_some() {
         socket.set_linger(o.linger)?;
