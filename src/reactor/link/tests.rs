@@ -329,3 +329,45 @@ fn no_two_flags_share_a_bit() {
     ];
     assert_eq!(all.iter().fold(0, |sum: u64, bit| sum + u64::from(*bit)), (1 << all.len()) - 1);
 }
+
+#[test]
+fn a_peer_that_acknowledges_only_before_the_first_probe_has_a_full_time_from_there() {
+    let (mut link, t) = (open_link(), timeouts());
+    link.stamps.bytes_out = 1000;
+    let v = View { tx: 9, ..View::default() };
+    link.mark(Ready::WRITABLE);
+    link.complete(Op::Write { max: 9, more: false }, &Outcome::WouldBlock, v, T0, &t);
+    let first = link.deadline(&t, 1000).unwrap();
+    let mut at = first;
+    loop {
+        link.expire(&t, at);
+        let now = Time::from_nanos(u64::from(at) * 1_000_000);
+        if link.complete(Op::Probe, &moved(10), v, now, &t) != Effect::None {
+            break;
+        }
+        at = link.deadline(&t, at).unwrap();
+    }
+    assert_eq!(at - first, 30_000);
+}
+
+#[test]
+fn without_a_stall_deadline_the_idle_one_ends_a_peer_that_acknowledges_nothing() {
+    let mut limits = Limits::default();
+    limits.stall_timeout = None;
+    let (mut link, t) = (open_link(), Timeouts::from(&limits));
+    let v = View { tx: 9, ..View::default() };
+    link.stamps.bytes_out = 1000;
+    link.mark(Ready::WRITABLE);
+    link.complete(Op::Write { max: 9, more: false }, &Outcome::WouldBlock, v, T0, &t);
+    let mut ended = None;
+    for _ in 0..3 {
+        let at = link.deadline(&t, 1000).unwrap();
+        link.expire(&t, at);
+        let now = Time::from_nanos(u64::from(at) * 1_000_000);
+        if link.complete(Op::Probe, &moved(10), v, now, &t) == Effect::Idle {
+            ended = Some(at);
+            break;
+        }
+    }
+    assert_eq!(ended, Some(1000 + 2 * 600_000));
+}

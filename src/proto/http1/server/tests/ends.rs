@@ -115,6 +115,22 @@ fn a_drain_closes_idle_and_half_sent_connections_at_once() {
 }
 
 #[test]
+fn a_drain_waits_for_nobody_who_has_not_been_answered_yet() {
+    let half: [&[u8]; 3] =
+        [b"", b"GET /b HTTP/1.1\r\nHo", b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe"];
+    for behind in half {
+        each(|talk| {
+            talk.say(behind);
+            talk.probe.reactor().stop(30 * S);
+            assert!(talk.raw().is_empty());
+            let report = talk.probe.closed();
+            let linger = report.map(|report| report.ledger.teardown.linger);
+            assert_eq!(linger, Some(None), "{}", behind.escape_ascii());
+        });
+    }
+}
+
+#[test]
 fn a_drain_lets_an_answer_under_way_complete_and_answers_nothing_behind_it() {
     for path in ["big/100000", "file/100000", "shared/100000"] {
         each(|talk| {

@@ -40,6 +40,19 @@ fn the_head_deadline_begins_anew_with_each_request_and_ends_with_its_head() {
 }
 
 #[test]
+fn an_empty_line_behind_a_request_begins_no_head() {
+    each(|talk| {
+        talk.say(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(talk.one().status, 200);
+        talk.say(b"\r\n");
+        talk.probe.advance(20 * S);
+        talk.silent();
+        talk.say(b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(talk.one().text(), "GET /b ");
+    });
+}
+
+#[test]
 fn a_head_behind_an_answer_has_its_time_from_when_it_can_be_read() {
     each(|talk| {
         talk.probe.set_room(1000);
