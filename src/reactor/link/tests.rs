@@ -352,8 +352,7 @@ fn a_peer_that_acknowledges_only_before_the_first_probe_has_a_full_time_from_the
 
 #[test]
 fn without_a_stall_deadline_the_idle_one_ends_a_peer_that_acknowledges_nothing() {
-    let mut limits = Limits::default();
-    limits.stall_timeout = None;
+    let limits = Limits { stall_timeout: None, ..Limits::default() };
     let (mut link, t) = (open_link(), Timeouts::from(&limits));
     let v = View { tx: 9, ..View::default() };
     link.stamps.bytes_out = 1000;
