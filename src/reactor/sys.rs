@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::endpoint::Endpoint;
 use super::id::Token;
@@ -30,6 +30,18 @@ mod options;
 
 pub use linux::{MioSocket, MioSys, raise_fd_limit};
 pub use listen::MioListener;
+
+/// The monotonic clock: this and the next are where clocks are read, and nothing else is.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// The wall clock, as the time since 1970; zero before.
+#[allow(clippy::disallowed_methods, reason = "the one place")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
 
 /// Kernel readiness, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

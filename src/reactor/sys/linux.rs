@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
@@ -19,6 +19,7 @@ use super::fd;
 use super::listen::MioListener;
 use super::options::{before_bind, waits_at_close};
 use super::{Adopted, Listening, Peer, Ready, SetupError, Sys, Waker};
+use super::{monotonic, since_1970};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::time::Time;
@@ -65,11 +66,10 @@ impl MioSys {
     ///
     /// # Errors
     /// Those of `epoll_create1(2)` and `eventfd(2)`.
-    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(Token::Wake.pack() as usize))?);
-        Ok(Self { poll, events: Events::with_capacity(EVENTS), waker, began: Instant::now(), spare: None })
+        Ok(Self { poll, events: Events::with_capacity(EVENTS), waker, began: monotonic(), spare: None })
     }
 
     pub(super) fn add(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
@@ -109,14 +109,12 @@ impl Sys for MioSys {
     type Socket = MioSocket;
     type Listener = MioListener;
 
-    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
     fn now(&mut self) -> Time {
-        Time::ZERO + Instant::now().duration_since(self.began)
+        Time::ZERO + monotonic().duration_since(self.began)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this file is where the clock is read")]
     fn unix_time(&mut self) -> Duration {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        since_1970()
     }
 
     fn poll(&mut self, max_wait: Option<Duration>, mark: &mut dyn FnMut(Token, Ready)) -> io::Result<()> {
