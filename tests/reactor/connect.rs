@@ -260,3 +260,52 @@ fn a_connect_that_is_ended_before_it_was_issued_costs_nobody_else_anything() {
         assert_eq!(got.len(), 4 + (16 << 20), "{verb}: the greeting and the file of another connection");
     }
 }
+
+#[test]
+fn the_end_of_an_adopted_socket_does_not_wait_for_its_duplicates() {
+    for verb in ["close", "abort"] {
+        let mut rig = Rig::new(Act::new().data(move |_, ctx| match verb {
+            "abort" => ctx.abort(),
+            _ => ctx.close_clean(),
+        }));
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let kept = ours.try_clone().unwrap();
+        rig.reactor.adopt(rig.key, ours.into(), Conn::default()).unwrap();
+        theirs.write_all(b"end").unwrap();
+        rig.until_ended(1);
+        theirs.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        assert!(theirs.read_to_end(&mut rest).is_ok_and(|n| n == 0), "{verb}: the peer hears of it");
+        drop(kept);
+    }
+}
+
+#[test]
+fn a_datagram_socket_is_not_adopted_as_a_stream() {
+    let mut rig = Rig::new(Act::new());
+    let (ours, _theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let error = rig.reactor.adopt(rig.key, ours.into(), Conn::default()).unwrap_err();
+    assert_eq!((error.op, error.class.name), ("adopt", "socket.invalid"));
+}
+
+#[test]
+fn a_linger_time_on_the_endpoint_does_not_stop_the_loop() {
+    let mut rig = Rig::new(Act::new().data(|_, ctx| {
+        ctx.rx.consume(usize::MAX);
+        ctx.tx.write(&[7; 60_000]);
+        ctx.close_clean();
+    }));
+    let at: Endpoint = "127.0.0.1:0,linger=5,sndbuf=200000".parse().unwrap();
+    let listener = rig.reactor.listen(rig.key, &at).unwrap();
+    let to = crate::support::address(&rig.reactor, listener);
+    // It asks and never reads, and its window is small: most of the answer waits in our kernel when we close.
+    let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    deaf.set_recv_buffer_size(4096).unwrap();
+    deaf.connect(&to.into()).unwrap();
+    (&deaf).write_all(b"go").unwrap();
+    rig.until_ended(1);
+    rig.nth(0, |e| {
+        assert_eq!((e.reason(), e.report.ledger.transfer.unwrap().bytes_out), ("finished", 60_000));
+        assert!(e.report.ledger.teardown.close < 2_000_000_000, "close(2) waited for the linger time");
+    });
+}

@@ -225,3 +225,18 @@ fn a_panic_behind_a_close_is_still_the_reason() {
     rig.until_ended(1);
     rig.nth(0, |e| assert_eq!(e.reason(), "task.panicked"));
 }
+
+#[test]
+fn a_panic_whose_payload_panics_when_it_is_dropped_is_contained_too() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose, by a test: the payload");
+        }
+    }
+    let mut rig = Rig::new(Act::new().data(|_, _| std::panic::panic_any(Bomb)));
+    let (mut stream, _) = rig.open();
+    stream.write_all(b"x").unwrap();
+    rig.until_ended(1);
+    rig.nth(0, |e| assert_eq!(e.reason(), "task.panicked"));
+}

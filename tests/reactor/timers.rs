@@ -212,3 +212,26 @@ fn a_peer_that_reads_slowly_but_steadily_is_no_stall() {
     rig.until_ended(1);
     rig.nth(0, |e| assert_eq!(e.reason(), "tcp.stalled"));
 }
+
+#[test]
+fn after_a_pause_longer_than_the_idle_deadline_the_peers_time_begins_anew() {
+    let mut rig = Rig::new(
+        Act::new()
+            .limits(|l| l.idle_timeout = Some(150 * MS))
+            .open(|_, ctx| {
+                ctx.pause();
+                ctx.set_timer(400 * MS);
+            })
+            .timer(|conn, ctx| {
+                conn.n = ctx.now().as_nanos();
+                ctx.resume();
+            }),
+    );
+    let (_stream, _) = rig.open();
+    rig.until_ended(1);
+    rig.nth(0, |e| {
+        let end = e.report.ledger.began.as_nanos() + e.report.ledger.total;
+        assert_eq!(e.reason(), "tcp.idle");
+        assert!(end - e.conn.n >= 150_000_000, "{} ns after the resume", end - e.conn.n);
+    });
+}
