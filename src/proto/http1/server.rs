@@ -128,9 +128,11 @@ impl<A: App> Http<A> {
         if head.framing != Framing::None || self.config.delay.is_some() {
             return self.begin_body(ex, ctx);
         }
-        let consumed = head.consumed;
+        let (consumed, goes_on) = (head.consumed, head.keep_alive);
         let (outcome, keep) = self.answer(&head, &[], true, &mut ctx.tx, &ctx.table, ctx.id);
         ctx.rx.consume(consumed);
+        // A client that did not ask for the end may have sent more by the time it reads of it.
+        ex.lingers |= goes_on && !keep;
         settle(ex, ctx, outcome, keep)
     }
 
@@ -305,6 +307,7 @@ impl<A: App> Http<A> {
             return Next::Wait;
         };
         let (outcome, keep) = self.answer(&head, &held.body, true, &mut ctx.tx, &ctx.table, ctx.id);
+        ex.lingers |= head.keep_alive && !keep;
         settle(ex, ctx, outcome, keep)
     }
 
@@ -352,7 +355,11 @@ fn settle<A: App>(ex: &mut Exchange, ctx: &mut Ctx<'_, Http<A>>, outcome: Outcom
     match outcome {
         Outcome::Sent | Outcome::None if keep => Next::Go,
         Outcome::Sent | Outcome::None => {
-            ctx.close_clean();
+            if ex.lingers {
+                ctx.close();
+            } else {
+                ctx.close_clean();
+            }
             Next::Wait
         }
         Outcome::Rest(rest) => {
