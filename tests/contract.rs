@@ -1,6 +1,7 @@
 //! The contract suite on handlers of ours that need no HTTP, and on the example of a chat.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tidemill::proto::echo::Echo;
@@ -184,7 +185,7 @@ contract!(
 
 contract!(
     length_prefixes,
-    make = || Reverse(|| LengthPrefix::new(Width::U16, 2000)),
+    make = || Reverse(|| LengthPrefix::new(Width::Two, 2000)),
     conversations = [
         Conversation::new(b"\x00\x03abc\x00\x00\x00\x02xy").expects(b"\x00\x03cba\x00\x00\x00\x02yx"),
         Conversation::new(b"\x00\x01a\xff\xffb").expects(b"\x00\x01atoo long"),
@@ -193,7 +194,7 @@ contract!(
 
 contract!(
     fixed_frames,
-    make = || Reverse(|| Fixed::new(3)),
+    make = || Reverse(|| Fixed(NonZeroUsize::new(3).unwrap())),
     conversations = [Conversation::new("abcdefgh").expects("cbafed")]
 );
 

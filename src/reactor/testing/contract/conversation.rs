@@ -86,7 +86,7 @@ impl Conversation {
                     Cuts::Bytewise if edge => 1,
                     // Over 2 KiB the middle comes in pieces, so that a test does not take minutes.
                     Cuts::Bytewise => 997.min(bytes.len() - done - BYTEWISE_MAX).max(1),
-                    Cuts::Random(_) => rng.size(256.max(bytes.len() / 16)),
+                    Cuts::Random(_) => rng.size(bytes.len().min(256.max(bytes.len() / 16))),
                 };
                 let range: Range<usize> = done..(done + n).min(bytes.len());
                 pieces.push(Piece { begins_step: done == 0, bytes: &bytes[range.clone()] });

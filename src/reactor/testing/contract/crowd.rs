@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::conversation::{Cuts, difference};
+use super::conversation::{Conversation, Cuts, difference};
 use super::properties::{Outcome, reference};
 use super::stage::{Client, Stage};
 use super::{Held, Subject, at};
@@ -11,6 +11,9 @@ use crate::reactor::testing::{Faults, Rng};
 
 /// Connections at one time.
 const CROWD: u32 = 4;
+
+/// Texts up to this size go through buffers of any size.
+const SHORT_MAX: usize = 4096;
 
 /// What is asked of the answers in a run with faults.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,10 +60,19 @@ fn seeded<H: Handler>(subject: &Subject<H>, weather: impl Fn(u64) -> (Faults, De
     }
     for seed in subject.seeds() {
         let (faults, demand) = weather(seed);
-        let shown = format!("{faults:?}");
-        at(crowd(subject, seed, faults, demand, &right), || format!("SIM_SEED={seed} with {shown}"))?;
+        let shown = format!("SIM_SEED={seed} with {}", what_happens(&faults));
+        at(crowd(subject, seed, faults, demand, &right), || shown)?;
     }
     Ok(())
+}
+
+/// The faults that there are, without those that are left out.
+fn what_happens(faults: &Faults) -> String {
+    let all = format!("{faults:?}");
+    let inner = all.trim_start_matches("Faults {").trim_end_matches('}');
+    let there: Vec<&str> =
+        inner.split(',').filter(|part| !part.ends_with(": 0") && !part.ends_with(": 0ns")).collect();
+    there.join(",").trim().to_owned()
 }
 
 fn crowd<H: Handler>(
@@ -73,7 +85,11 @@ fn crowd<H: Handler>(
     let mut rng = Rng::new(seed ^ 0xC0_FFEE);
     let limits = subject.limits();
     let most = [limits.connections_max, limits.per_client_max].into_iter().flatten().fold(CROWD, u32::min);
-    let mut stage = Stage::new(subject, seed, faults);
+    // Through a buffer of one byte a long text takes longer than the deadlines of a handler that is right.
+    let texts = subject.conversations.iter().map(Conversation::len);
+    let longest = texts.chain(right.iter().map(|outcome| outcome.answer.len())).max().unwrap_or(0);
+    let buffer = (longest > SHORT_MAX).then(|| (longest / 64 + rng.size(SHORT_MAX)) as u32);
+    let mut stage = Stage::new(subject, seed, faults, buffer);
     let (mut talks, mut clients) = (Vec::new(), Vec::new());
     for _ in 0..rng.between(1, most.max(1) as usize) {
         let nth = rng.below(subject.conversations.len() as u64) as usize;
@@ -102,7 +118,9 @@ fn crowd<H: Handler>(
     }
     for (talk, client) in talks.iter().zip(&clients).filter(|_| alone) {
         let said = &subject.conversations[talk.nth];
-        at(judge(subject, talk, client, demand, right), || format!("one of {}: {said}", clients.len()))?;
+        at(judge(subject, talk, client, demand, right), || {
+            format!("conversation {}, one of {} at once: {said}", talk.nth, clients.len())
+        })?;
     }
     stage.leave(&mut clients)
 }

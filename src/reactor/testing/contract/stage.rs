@@ -17,6 +17,10 @@ use crate::reactor::{Config, Endpoint, Handler, Key, Reactor};
 const TURNS_MAX: u32 = 20_000;
 /// An answer of so many bytes counts as one without end.
 const ANSWER_MAX: usize = 16 << 20;
+/// A peer with room for one byte takes so many of them leisurely, and then as fast as they come.
+const LEISURELY_MAX: usize = 64;
+/// How long such a byte takes it.
+const LEISURE: Duration = Duration::from_millis(5);
 /// A peer with room for one byte takes so many of them singly; then its room grows, so that a test ends.
 const SINGLY_MAX: usize = 4096;
 
@@ -73,6 +77,11 @@ impl Client {
         got.len()
     }
 
+    /// How long it does nothing behind the byte that it has just read.
+    fn leisure(&self) -> Duration {
+        if self.single && self.answer.len() <= LEISURELY_MAX { LEISURE } else { Duration::ZERO }
+    }
+
     /// Sends FIN, once.
     pub(super) fn finish(&mut self) {
         if let (false, Some(peer)) = (self.fin, &mut self.peer) {
@@ -119,7 +128,8 @@ pub(super) struct Stage<'s, H: Handler> {
 }
 
 impl<'s, H: Handler> Stage<'s, H> {
-    pub(super) fn new(subject: &'s Subject<H>, seed: u64, faults: Faults) -> Self {
+    /// A handler in the world of `seed`. All sockets have buffers of `buffer` bytes, or of random sizes.
+    pub(super) fn new(subject: &'s Subject<H>, seed: u64, faults: Faults, buffer: Option<u32>) -> Self {
         let world = World::with_faults(seed, faults);
         let sys = world.sys();
         let process = sys.id();
@@ -127,7 +137,8 @@ impl<'s, H: Handler> Stage<'s, H> {
         let key = reactor.add((subject.make)());
         let record = Rc::<RefCell<Record>>::default();
         attach(&mut reactor, key, Rc::clone(&record));
-        let place = Endpoint::tcp(([127, 0, 0, 1], 0));
+        let mut place = Endpoint::tcp(([127, 0, 0, 1], 0));
+        (place.options.send_buffer, place.options.recv_buffer) = (buffer, buffer);
         let listener = reactor.listen(key, &place).expect("nothing else listens in this world");
         let at = reactor.local(listener).expect("it was just made").clone();
         Self { subject, world, reactor, key, at, process, record, stopped: false }
@@ -135,7 +146,7 @@ impl<'s, H: Handler> Stage<'s, H> {
 
     /// The same in a world without faults.
     pub(super) fn plain(subject: &'s Subject<H>) -> Self {
-        Self::new(subject, 0, Faults::none())
+        Self::new(subject, 0, Faults::none(), None)
     }
 
     /// A new peer, whose connect is under way.
@@ -191,7 +202,11 @@ impl<'s, H: Handler> Stage<'s, H> {
             self.turn()?;
             let mut read = 0;
             for client in &mut *clients {
-                read += client.take();
+                let n = client.take();
+                read += n;
+                if n > 0 {
+                    self.world.advance(client.leisure());
+                }
                 if client.answer.len() > ANSWER_MAX {
                     return Err(format!("the answer has no end: {} bytes and more", client.answer.len()));
                 }
@@ -269,6 +284,19 @@ impl<'s, H: Handler> Stage<'s, H> {
             }
             if n == 0 && !moved {
                 return Ok(false);
+            }
+        }
+    }
+
+    /// The peer says `bytes`, and waits for answers as long as one comes within the handler's patience.
+    pub(super) fn exhaust(&mut self, client: &mut Client, bytes: &[u8]) -> Held {
+        let from = client.sent;
+        loop {
+            let before = (client.sent, client.answer.len());
+            self.say(client, &bytes[before.0 - from..])?;
+            self.rest(std::slice::from_mut(client))?;
+            if before == (client.sent, client.answer.len()) {
+                return Ok(());
             }
         }
     }

@@ -69,8 +69,7 @@ fn prompt<H: Handler>(subject: &Subject<H>, input: &[u8], group: usize) -> Held<
     let mut client = stage.dial();
     stage.settle(std::slice::from_mut(&mut client))?;
     for part in input.chunks(group.max(1)) {
-        stage.say(&mut client, part)?;
-        stage.rest(std::slice::from_mut(&mut client))?;
+        stage.exhaust(&mut client, part)?;
         if client.is_over() || client.is_eof() {
             return Ok(None);
         }
@@ -97,8 +96,7 @@ fn late<H: Handler>(subject: &Subject<H>, input: &[u8]) -> Held<Vec<u8>> {
     }
     stage.settle(std::slice::from_mut(&mut client))?;
     client.appetite = LATE_ROOM / 2;
-    stage.say(&mut client, &input[taken..])?;
-    stage.rest(std::slice::from_mut(&mut client))?;
+    stage.exhaust(&mut client, &input[taken..])?;
     let answer = subject.normal(&client.answer);
     stage.leave(&mut [client])?;
     Ok(answer)
