@@ -30,7 +30,7 @@ pub use conversation::{Conversation, mask};
 /// How many positions of a long conversation are tried.
 const POSITIONS: usize = 60;
 
-/// A handler that brings what the suite has to know, for [`contract!`](super::contract).
+/// A handler that brings what the suite has to know, for [`contract!`](super::contract!).
 pub trait Contract: Handler {
     /// A handler as a reactor would be given it. Each run gets one of its own.
     fn make() -> Self;
@@ -130,7 +130,7 @@ impl Property {
         Self::RealSlowReader,
     ];
 
-    /// The property as a sentence; the tests that [`contract!`](super::contract) writes are named so.
+    /// The property as a sentence; the tests that [`contract!`](super::contract!) writes are named so.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The macro [`contract!`](crate::reactor::testing::contract): one test for each property.
+//! The macro [`contract!`](crate::reactor::testing::contract!): one test for each property.
 
 /// Writes the contract suite of a handler: a module with one `#[test]` for each
 /// [`Property`](crate::reactor::testing::contract::Property), named by it.
@@ -10,7 +10,7 @@
 ///
 /// The forms:
 ///
-/// - `contract!(MyHandler)` for a [`Contract`](crate::reactor::testing::contract::Contract), in a module `contract`;
+/// - `contract!(MyHandler)` for a [`Contract`](crate::reactor::testing::contract::Contract), in a module `contract_holds`;
 /// - `contract!(my_handler: MyHandler)` the same in a module `my_handler`, for several in one file;
 /// - `contract!(my_handler, make = || MyHandler::new(3), conversations = [Conversation::new("hi\n")])` for any handler,
 ///   with `normalize = |answer| …` and `rules = …` behind them where they are needed.
@@ -100,6 +100,6 @@ macro_rules! __tidemill_contract {
         )*
     };
     ($handler:ty $(,)?) => {
-        $crate::__tidemill_contract!(contract: $handler);
+        $crate::__tidemill_contract!(contract_holds: $handler);
     };
 }
