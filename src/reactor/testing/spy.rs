@@ -13,7 +13,7 @@ use crate::reactor::handler::Accepted;
 use crate::reactor::link::{Call, NONE};
 use crate::reactor::service::Service;
 use crate::reactor::sys::Sys;
-use crate::reactor::{Handler, Key, Reactor, Refuse, Report};
+use crate::reactor::{Handler, Key, Reactor, Refuse, Report, TaskReport};
 
 /// What sees the callbacks of one service. A connection is named by the number of its state, which is reused.
 pub(super) trait Witness: 'static {
@@ -112,6 +112,10 @@ impl<W: Witness> Service for Spy<W> {
         let ok = self.inner.close(conn, report, core);
         self.witness.borrow_mut().closed((conn != NONE).then_some(conn), report, ok);
         ok
+    }
+
+    fn task_error(&mut self, report: &TaskReport, core: &mut Core) -> bool {
+        self.inner.task_error(report, core)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
