@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use tidemill::reactor::testing::contract::{Conversation, Property, Subject};
-use tidemill::reactor::{Accepted, Ctx, Handler, Limits, Refuse, Report, Table};
+use tidemill::reactor::testing::contract::{Conversation, Property, Rules, Subject};
+use tidemill::reactor::{Accepted, Ctx, Handler, Limits, Missed, Refuse, Report, Table};
 
 /// A callback of [`Wrong`].
 type Call = fn(&mut Wrong, &mut Line, &mut Ctx<'_, Wrong>);
@@ -444,4 +444,27 @@ fn a_connection_of_the_handlers_own_that_outlives_its_peer_is_a_leak() {
     let subject = Subject::new(|| Leaky, [Conversation::new("x")]);
     let text = subject.test(Property::Cuts).unwrap_err().to_string();
     assert!(text.contains("never rests") || text.contains("leak"), "{text}");
+}
+
+#[test]
+fn a_task_that_outlives_its_connection_is_a_leak_unless_that_is_right() {
+    let spoil: Spoil = |wrong| {
+        wrong.open = |_, _, ctx| {
+            let _ = ctx.every(Duration::from_secs(1), Missed::Skip, |_, _| {});
+        }
+    };
+    caught_first(&subject(spoil), Property::Cuts, &["leak", "1 tasks are left", "Rules::keeps_tasks"]);
+    let mut rules = Rules::default();
+    rules.keeps_tasks = true;
+    assert_eq!(subject(spoil).rules(rules).test(Property::Cuts), Ok(()));
+}
+
+#[test]
+fn a_task_that_panics_is_found() {
+    let subject = subject(|wrong| {
+        wrong.open = |_, _, ctx| {
+            let _ = ctx.call_later(Duration::from_millis(1), |_, _| panic!("later"));
+        }
+    });
+    caught_first(&subject, Property::Cuts, &["a task panicked"]);
 }

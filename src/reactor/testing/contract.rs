@@ -8,7 +8,7 @@
 //! In every run, whatever the property: [`Reactor::check`](crate::reactor::Reactor::check) holds after each turn, the
 //! callbacks of each connection come in their order, none panics, the handler rests when there is nothing to do, the
 //! parts of each ledger sum to its total, each accepted connection has its `on_close` once, and when all peers are gone
-//! no socket, connection, state, buffer, closing record or deadline is left.
+//! no socket, connection, state, buffer, closing record, deadline or task is left.
 
 use std::fmt;
 use std::ops::Range;
@@ -63,6 +63,8 @@ pub struct Rules {
     pub meets: bool,
     /// A silent peer is kept beyond the idle deadline on purpose. Default no.
     pub keeps_silent: bool,
+    /// Tasks outlive the connections that they were made for, such as work that is done every second. Default no.
+    pub keeps_tasks: bool,
     /// Seeds of each property with random numbers, where the environment does not say how many. Default 24.
     pub seeds: u64,
 }
@@ -74,6 +76,7 @@ impl Default for Rules {
             grace: Duration::from_secs(5),
             meets: false,
             keeps_silent: false,
+            keeps_tasks: false,
             seeds: 24,
         }
     }

@@ -34,6 +34,11 @@ pub(super) trait Witness: 'static {
 
     /// `on_close` has run; `conn` is `None` for a peer that was refused, whose end no handler is told.
     fn closed(&mut self, conn: Option<u32>, report: &Report, ok: bool);
+
+    /// `on_task_error` has run.
+    fn task_failed(&mut self, report: &TaskReport, ok: bool) {
+        let _ = (report, ok);
+    }
 }
 
 /// A callback panicked.
@@ -115,7 +120,9 @@ impl<W: Witness> Service for Spy<W> {
     }
 
     fn task_error(&mut self, report: &TaskReport, core: &mut Core) -> bool {
-        self.inner.task_error(report, core)
+        let ok = self.inner.task_error(report, core);
+        self.witness.borrow_mut().task_failed(report, ok);
+        ok
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

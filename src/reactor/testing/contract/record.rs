@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use crate::reactor::Report;
+use crate::reactor::close::TASK_PANICKED;
 use crate::reactor::link::Call;
 use crate::reactor::testing::spy::{Moment, Panicked, Witness};
+use crate::reactor::{Report, TaskReport};
 
 /// How far one connection is.
 #[derive(Debug, Default)]
@@ -129,5 +130,10 @@ impl Witness for Record {
             self.closed += 1;
             self.hold(known, || "callback order: on_close came twice".into());
         }
+    }
+
+    fn task_failed(&mut self, report: &TaskReport, ok: bool) {
+        self.hold(ok, || "on_task_error panicked".into());
+        self.hold(report.class.name != TASK_PANICKED.name, || format!("a task panicked: {}", report.record));
     }
 }

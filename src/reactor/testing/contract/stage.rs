@@ -167,6 +167,11 @@ impl<'s, H: Handler> Stage<'s, H> {
         self.reactor.connections()
     }
 
+    /// Tasks that have still to run, where they count.
+    fn tasks(&self) -> usize {
+        if self.subject.rules.keeps_tasks { 0 } else { self.reactor.core.tasks.len() }
+    }
+
     /// Starts a drain.
     pub(super) fn stop(&mut self, grace: Duration) {
         self.reactor.stop(grace);
@@ -346,9 +351,13 @@ impl<'s, H: Handler> Stage<'s, H> {
             client.hang_up();
         }
         let most = self.subject.every_deadline();
-        if !self.wait(clients, most, |stage, _| stage.connections() == 0)? {
-            let n = self.connections();
-            return Err(format!("leak: {n} connections stand {most:?} after all their peers have gone"));
+        let gone = |stage: &Self, _: &[Client]| stage.connections() == 0 && stage.tasks() == 0;
+        if !self.wait(clients, most, gone)? {
+            let left = match (self.connections(), self.tasks()) {
+                (0, n) => format!("{n} tasks are left (if that is right, set Rules::keeps_tasks)"),
+                (n, _) => format!("{n} connections stand"),
+            };
+            return Err(format!("leak: {left} {most:?} after all peers have gone"));
         }
         self.nothing_is_left()
     }
