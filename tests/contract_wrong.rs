@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tidemill::reactor::testing::contract::{Conversation, Property, Rules, Subject};
-use tidemill::reactor::{Accepted, Ctx, Handler, Limits, Missed, Refuse, Report, Table};
+use tidemill::reactor::{Accepted, Ctx, Deadline, Handler, Limits, Missed, Peer, Refuse, Report, Table};
 
 /// A callback of [`Wrong`].
 type Call = fn(&mut Wrong, &mut Line, &mut Ctx<'_, Wrong>);
@@ -21,7 +21,7 @@ struct Wrong {
     eof: Call,
     timer: Call,
     drain: Call,
-    close: fn(&mut Wrong),
+    close: fn(&mut Wrong, &Report),
     limits: Limits,
     shared: Vec<u8>,
 }
@@ -43,7 +43,7 @@ impl Wrong {
             eof: |_, _, ctx| ctx.finish(),
             timer: nothing,
             drain: |_, _, ctx| ctx.close_clean(),
-            close: |_| {},
+            close: |_, _| {},
             limits: Limits::default(),
             shared: Vec::new(),
         }
@@ -96,8 +96,8 @@ impl Handler for Wrong {
         (self.drain)(self, line, ctx);
     }
 
-    fn on_close(&mut self, _: Line, _: &Report, _: &mut Table<'_, Self>) {
-        (self.close)(self);
+    fn on_close(&mut self, _: Line, report: &Report, _: &mut Table<'_, Self>) {
+        (self.close)(self, report);
     }
 }
 
@@ -243,7 +243,7 @@ fn state_shared_by_all_connections_is_found_by_a_crowd() {
     caught(
         &subject,
         Property::BenignFaults,
-        &["SIM_SEED=", "differs from the answer without faults", "one of"],
+        &["SIM_SEED=", "differs from the answer without faults", " at once: "],
     );
 }
 
@@ -302,7 +302,7 @@ fn panics_in_every_callback_are_named() {
     let cases: [(Spoil, &str); 4] = [
         (|wrong| wrong.open = |_, _, _| panic!("open"), "on_open panicked"),
         (|wrong| wrong.data = |_, _, _| panic!("data"), "on_data panicked"),
-        (|wrong| wrong.close = |_| panic!("close"), "on_close panicked"),
+        (|wrong| wrong.close = |_, _| panic!("close"), "on_close panicked"),
         (|wrong| wrong.drain = |_, _, _| panic!("drain"), "on_drain panicked"),
     ];
     for (spoil, word) in cases {
@@ -467,4 +467,63 @@ fn a_task_that_panics_is_found() {
         }
     });
     caught_first(&subject, Property::Cuts, &["a task panicked"]);
+}
+
+// ── Ends that only some peers and kernels bring ──
+
+#[test]
+fn a_handler_that_does_not_expect_a_stall_is_caught_by_a_peer_that_never_reads() {
+    let subject = subject(|wrong| {
+        wrong.close = |_, report| assert_ne!(report.reason.deadline, Some(Deadline::Stall), "all peers read");
+    });
+    caught_first(&subject, Property::NeverReads, &["on_close panicked", "reads nothing"]);
+}
+
+#[test]
+fn a_handler_that_does_not_expect_a_reset_is_caught_by_hostile_faults_too() {
+    let subject = subject(|wrong| {
+        wrong.close = |_, report| assert_ne!(report.reason.name(), "tcp.reset", "peers are polite");
+    });
+    caught_first(&subject, Property::Reset, &["on_close panicked", "reset at rest, behind byte 0"]);
+    caught(&subject, Property::HostileFaults, &["on_close panicked", "SIM_SEED="]);
+}
+
+#[test]
+fn a_handler_that_answers_unix_peers_otherwise_is_caught_on_the_real_kernel() {
+    let subject = subject(|wrong| {
+        wrong.open = |_, _, ctx| {
+            if ctx.peer() == Peer::Unix {
+                ctx.tx.write(b"who are you?\n");
+            }
+        }
+    });
+    caught_first(&subject, Property::RealKernel, &["over Unix", "who are you?"]);
+}
+
+#[test]
+fn a_handler_that_gives_a_large_answer_too_little_time_is_caught_by_the_real_slow_reader() {
+    fn send(line: &mut Line, ctx: &mut Ctx<'_, Wrong>) {
+        let n = ctx.tx.write(&line.pending);
+        line.pending.drain(..n);
+    }
+    let wrong = || Wrong {
+        data: |_, line, ctx| {
+            ctx.rx.consume(usize::MAX);
+            line.pending = vec![b'.'; 400_000];
+            send(line, ctx);
+            // The simulated peer reads in no time.
+            ctx.set_timer(Duration::from_millis(1));
+        },
+        room: |_, line, ctx| send(line, ctx),
+        timer: |_, _, ctx| ctx.abort(),
+        eof: |_, _, _| {},
+        ..Wrong::right()
+    };
+    let subject = Subject::new(wrong, [Conversation::new("x")]);
+    assert_eq!(subject.test(Property::Cuts), Ok(()));
+    caught(
+        &subject,
+        Property::RealSlowReader,
+        &["smallest buffers and a slow reader", "differs", "and 400000)"],
+    );
 }

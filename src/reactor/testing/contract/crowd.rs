@@ -101,6 +101,22 @@ fn crowd<H: Handler>(
         client.appetite = if rng.chance(500) { usize::MAX } else { rng.size(4096) };
         clients.push(client);
     }
+    let parts =
+        talks.iter().map(|t: &Talk<'_>| format!("conversation {}: {}", t.nth, subject.conversations[t.nth]));
+    let cast = format!("{} at once: {}", talks.len(), parts.collect::<Vec<_>>().join("; "));
+    at(play(stage, talks, clients, rng, demand, right), || cast)
+}
+
+/// All talks, to their ends.
+fn play<H: Handler>(
+    mut stage: Stage<'_, H>,
+    mut talks: Vec<Talk<'_>>,
+    mut clients: Vec<Client>,
+    mut rng: Rng,
+    demand: Demand,
+    right: &[Outcome],
+) -> Held {
+    let subject = stage.subject;
     stage.rest(&mut clients)?;
     while let Some(open) = pick(&talks, &mut rng) {
         step(&mut stage, &mut talks[open], open, &mut clients, &mut rng)?;
@@ -117,10 +133,7 @@ fn crowd<H: Handler>(
         }
     }
     for (talk, client) in talks.iter().zip(&clients).filter(|_| alone) {
-        let said = &subject.conversations[talk.nth];
-        at(judge(subject, talk, client, demand, right), || {
-            format!("conversation {}, one of {} at once: {said}", talk.nth, clients.len())
-        })?;
+        at(judge(subject, talk, client, demand, right), || format!("conversation {}", talk.nth))?;
     }
     stage.leave(&mut clients)
 }
