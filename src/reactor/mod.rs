@@ -61,6 +61,7 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
+pub mod workers;
 
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
@@ -75,7 +76,7 @@ pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
 pub use self::id::{ConnId, ListenerId, TaskId};
-pub use self::limits::{Config, Limits};
+pub use self::limits::{Config, Limits, WorkersConfig};
 pub use self::service::Key;
 pub use self::sys::{MioSys, Peer};
 pub use self::table::Table;
