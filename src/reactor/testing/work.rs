@@ -71,8 +71,17 @@ impl Kernel {
         })
     }
 
+    /// A call of the pool takes its time as any other, so that a thread can begin a job before the loop has said
+    /// another word. In a world whose calls take none nothing happens within them.
+    fn spend_call(&mut self) {
+        let ns = self.rng.below(self.faults.call_ns_max + 1);
+        if ns > 0 {
+            self.advance(Duration::from_nanos(ns));
+        }
+    }
+
     fn submit(&mut self, nth: usize, job: Job) -> Result<JobId, Job> {
-        self.advance(Duration::ZERO);
+        self.spend_call();
         let pool = &self.pools[nth];
         let full = pool.closed || pool.threads_max == 0 || pool.queue.len() >= pool.queue_max;
         if full || self.rng.chance(self.faults.work_refuse) {
@@ -190,6 +199,7 @@ impl Workers for SimWorkers {
     }
 
     fn withdraw(&mut self, id: JobId) -> Option<Job> {
+        self.kernel.borrow_mut().spend_call();
         self.change(|pool| pool.queue.remove(&id.0))
     }
 
