@@ -46,13 +46,16 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+mod handle;
 mod handler;
 pub mod id;
 pub mod ledger;
 mod limits;
 mod link;
 mod listener;
+mod offload;
 mod service;
+mod shutdown;
 pub mod sys;
 mod table;
 mod task;
@@ -66,21 +69,28 @@ pub mod workers;
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
 use self::ledger::Stamps;
+use self::link::NONE;
 use self::listener::Listener;
 use self::service::{Bound, Service};
+use self::shutdown::Drain;
 use self::sys::{Adopted, SetupParts, Sys};
 
 pub use self::buffer::{Input, Output};
 pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
+pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
-pub use self::id::{ConnId, ListenerId, TaskId};
+pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
 pub use self::limits::{Config, Limits, WorkersConfig};
 pub use self::service::Key;
+pub use self::shutdown::{DrainReport, Hold, Stage};
 pub use self::sys::{MioSys, Peer};
 pub use self::table::Table;
-pub use self::task::Handle;
+pub use self::task::{
+    Completer, Missed, Permit, QueueId, SemaphoreId, SendError, Sender, Step, TaskError, TaskRecord,
+    TaskReport,
+};
 pub use self::time::Time;
 
 /// Counts of a reactor since it was made.
@@ -113,14 +123,6 @@ pub struct Turn {
     pub stopped: bool,
 }
 
-/// A drain under way.
-struct Drain {
-    until: Time,
-    /// The turn in which handlers are told: one after the last accepts, so that what their peers have already sent
-    /// is seen first.
-    tell: u64,
-}
-
 /// One event loop with its services. Several can live in one process, one thread each.
 ///
 /// A reactor that is dropped closes its sockets without calling `on_close`; drain it with [`Reactor::stop`] and
@@ -142,6 +144,7 @@ pub struct Reactor<S: Sys = MioSys> {
     gate: u32,
     last_pause_log: Time,
     drain: Option<Drain>,
+    last_drain: Option<DrainReport>,
     stats: Stats,
     /// Kept between turns so that a turn allocates nothing.
     scratch: Vec<u32>,
@@ -187,7 +190,8 @@ impl<S: Sys> Reactor<S> {
     pub fn with_sys(mut sys: S, config: Config) -> Self {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
-        let handle = Handle::new(sys.waker());
+        let handle = Handle::new(sys.waker(), config.posts_max);
+        let workers = sys.workers(config.workers.clone());
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
             let reserve = (limit / 8).max(16);
@@ -195,7 +199,7 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix.as_secs()),
+            core: Core::new(now, unix.as_secs(), handle.clone(), workers),
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -207,6 +211,7 @@ impl<S: Sys> Reactor<S> {
             gate,
             last_pause_log: Time::ZERO,
             drain: None,
+            last_drain: None,
             stats: Stats::default(),
             scratch: Vec::new(),
         }
@@ -286,7 +291,6 @@ impl<S: Sys> Reactor<S> {
         to: &Endpoint,
         conn: H::Conn,
     ) -> Result<ConnId, Error> {
-        self.refresh_clock();
         self.with(key, |_, table| table.connect(to, conn).ok()).ok_or_else(|| {
             Error::new("connect to", Some(to.short()), std::io::ErrorKind::InvalidInput.into())
         })
@@ -297,7 +301,6 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When it cannot be polled or registered.
     pub fn adopt<H: Handler>(&mut self, key: Key<H>, fd: OwnedFd, conn: H::Conn) -> Result<ConnId, Error> {
-        self.refresh_clock();
         let fail = |e| Error::new("adopt", None, e);
         let Adopted { socket, peer, reads, writes } = self.sys.adopt(fd).map_err(fail)?;
         let index = self.with(key, |_, table| table.conns.insert(Some(conn)) as u32);
@@ -329,6 +332,8 @@ impl<S: Sys> Reactor<S> {
     /// When the key is of another reactor and of another type.
     #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
     pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
+        // What is filed from here counts from now, not from the last turn.
+        self.refresh_clock();
         let service: &mut dyn Any = self
             .services
             .get_mut(key.index as usize)
@@ -368,20 +373,6 @@ impl<S: Sys> Reactor<S> {
     pub fn run(&mut self) -> Result<(), Error> {
         while !self.turn(None)?.stopped {}
         Ok(())
-    }
-
-    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
-    pub fn stop(&mut self, grace: Duration) {
-        self.refresh_clock();
-        let until = self.core.now + grace;
-        match &mut self.drain {
-            Some(drain) => drain.until = drain.until.min(until),
-            None => {
-                self.core.draining = true;
-                self.close_listeners();
-                self.drain = Some(Drain { until, tell: self.core.turn + 1 });
-            }
-        }
     }
 
     fn place_socket(&mut self, slot: u32, socket: S::Socket) {
