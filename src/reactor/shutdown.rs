@@ -222,6 +222,11 @@ impl<S: Sys> Reactor<S> {
         self.with(key, |_, table| table.at_shutdown(stage, f));
     }
 
+    /// Whether the reactor was told to stop and has not come to its end.
+    pub const fn is_stopping(&self) -> bool {
+        self.drain.is_some()
+    }
+
     /// How the last drain went; `None` while the reactor has never stopped.
     pub const fn last_drain(&self) -> Option<&DrainReport> {
         self.last_drain.as_ref()
