@@ -36,6 +36,7 @@ mod socket;
 mod spy;
 mod stream;
 mod sys;
+mod work;
 mod world;
 
 #[cfg(test)]
