@@ -37,6 +37,7 @@ mod socket;
 mod spy;
 mod stream;
 mod sys;
+mod work;
 mod world;
 
 #[cfg(test)]
