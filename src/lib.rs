@@ -14,4 +14,7 @@ mod documents {
 
     #[doc = include_str!("../docs/embedding.md")]
     mod embedding {}
+
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
 }

@@ -127,6 +127,14 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// What other threads hold.
+impl<H: Handler> Table<'_, H> {
+    /// Reaches this reactor from other threads, and stops it; the same as [`Reactor::handle`](super::Reactor::handle).
+    pub fn handle(&self) -> Handle {
+        self.core.handle.clone()
+    }
+}
+
 fn remote<H: Handler, F>(key: Key<H>, f: F) -> RemotePost
 where
     F: FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
