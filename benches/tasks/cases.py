@@ -32,8 +32,9 @@ PEERS = {
     "libevent": [str(BUILD / "bin" / "libevent_peer")],
     "tokio": [str(BUILD / "bin" / "tokio_peer")],
 }
-# Peers that have futures or streams beside callbacks. tokio has nothing but them: its `echo` is by readiness.
-STREAMS = ("tidemill", "asyncio", "uvloop", "tokio")
+# The echo programs. tokio has nothing but futures: its one loop stands beside both of ours.
+ECHOES = {peer: ["echo"] for peer in PEERS} | {peer: ["echo", "echo-futures"] for peer in ("tidemill", "asyncio", "uvloop")}
+ECHOES["tokio"] = ["echo", "echo-futures", "echo-readiness"]
 # How the one-second job is run, beside `cooperate` and `offload`, which all have.
 EXTRA_JOBS = {
     "asyncio": ["offload-native"],
@@ -166,15 +167,16 @@ def alone(peer, verb, seconds):
 def beside_floods(peer, verb, seconds, floods=4):
     with server(peer, [verb], CORES[:1]) as (port, _), in_a_hurry():
         check_echo(port)
-        stop = multiprocessing.Event()
-        senders = [
-            multiprocessing.Process(target=quiet_neighbour.flood, args=(port, stop), daemon=True) for _ in range(floods)
-        ]
+        stop, echoed = multiprocessing.Event(), multiprocessing.Value("Q", 0)
+        args = (port, stop, echoed)
+        senders = [multiprocessing.Process(target=quiet_neighbour.flood, args=args, daemon=True) for _ in range(floods)]
         for sender in senders:
             sender.start()
         try:
             quiet_neighbour.probe(port, 0.5)
-            return figures(quiet_neighbour.probe(port, seconds))
+            before, began = echoed.value, time.monotonic()
+            found = figures(quiet_neighbour.probe(port, seconds))
+            return found | {"floods": (echoed.value - before) / 1e6 / (time.monotonic() - began)}
         finally:
             stop.set()
             for sender in senders:

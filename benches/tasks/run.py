@@ -18,10 +18,12 @@ import tempfile
 from pathlib import Path
 
 import cases
-from cases import CORES, EXTRA_JOBS, MEASURE, PEERS, STREAMS, Wrong
+from cases import CORES, ECHOES, EXTRA_JOBS, MEASURE, PEERS, Wrong
 
 OURS = "tidemill"
 TIMERS = ("set", "cancel", "fire", "reset")
+# What the floods got: no cost, so nothing to compare by.
+FLOODS = "floods, MB/s"
 # Within this of equal, or within both spreads, nobody is ahead.
 MARGIN = 0.03
 
@@ -29,8 +31,8 @@ MARGIN = 0.03
 class Section:
     """The figures of one part of the run: rows (who) by columns (what), one figure a round."""
 
-    def __init__(self, title, columns, unit, per=1.0, digits=1):
-        self.title, self.columns, self.unit, self.per, self.digits = title, columns, unit, per, digits
+    def __init__(self, title, columns, unit, digits=1):
+        self.title, self.columns, self.unit, self.digits = title, columns, unit, digits
         self.rows, self.notes = {}, []
 
     def add(self, row, column, value):
@@ -44,7 +46,7 @@ class Section:
         return None
 
     def ratio(self, row, column):
-        ours, theirs = self.base(row, column), self.rows[row][column]
+        ours, theirs = self.base(row, column) if column != FLOODS else None, self.rows[row][column]
         pairs = list(zip(theirs, ours)) if ours and not row.startswith(OURS) else []
         return statistics.median(a / b for a, b in pairs) if pairs else None
 
@@ -54,7 +56,7 @@ class Section:
             return "–"
         ratio = self.ratio(row, column)
         times = f" ({ratio:.2f}×)" if ratio else ""
-        return f"{statistics.median(values) / self.per:.{self.digits}f}{times} ±{100 * spread(values):.0f}%"
+        return f"{statistics.median(values):.{self.digits}f}{times} ±{100 * spread(values):.0f}%"
 
     def behind(self):
         """Where a peer is ahead of ours by more than the noise."""
@@ -110,10 +112,10 @@ def posts(a):
 
 
 def echo_programs(peers):
+    """(row, sub-command) of every echo server."""
     for peer in peers:
-        yield peer, "echo"
-        if peer in STREAMS:
-            yield f"{peer} futures", "echo-futures"
+        for verb in ECHOES[peer]:
+            yield f"{peer} {verb[5:]}".strip(), verb
 
 
 def echo(a):
@@ -177,14 +179,15 @@ def quiet(a):
     for _ in range(a.rounds):
         for title, name, measure in quiet_cases(a):
             unit = "Microseconds of a 64-byte echo every millisecond; max is the median of the rounds' worst."
-            section = sections.setdefault(title, Section(f"Quiet connection {title}", ("p50", "p99", "max"), unit, digits=0))
+            columns = ("p50", "p99", "max", *((FLOODS,) if "floods" in title else ()))
+            section = sections.setdefault(title, Section(f"Quiet connection {title}", columns, unit, digits=0))
             try:
                 found = measure()
             except (Wrong, OSError) as e:
                 section.notes.append(f"{name} left out: {e}")
                 continue
             for column in section.columns:
-                section.add(name, column, found[column])
+                section.add(name, column, found["floods" if column == FLOODS else column])
     for section in sections.values():
         section.print()
     return list(sections.values())

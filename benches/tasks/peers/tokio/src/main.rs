@@ -2,7 +2,7 @@
 //! what they share; decides nothing about the runs.
 //!
 //!   tokio-peer timers|posts [SCALE]
-//!   tokio-peer echo|echo-futures PORT
+//!   tokio-peer echo|echo-futures|echo-readiness PORT
 //!   tokio-peer quiet-job cooperate|offload PORT CONTROL
 #![allow(clippy::disallowed_methods, clippy::expect_used, reason = "a measuring program reads the clock")]
 
@@ -20,8 +20,8 @@ fn main() {
     match words.as_slice() {
         ["timers", ..] => runtime.block_on(timers::run(scale)),
         ["posts", ..] => runtime.block_on(posts::run(scale)),
-        ["echo", port] => runtime.block_on(serve::echo(port, serve::by_readiness)),
-        ["echo-futures", port] => runtime.block_on(serve::echo(port, serve::by_streams)),
+        ["echo-readiness", port] => runtime.block_on(serve::echo(port, serve::by_readiness)),
+        ["echo" | "echo-futures", port] => runtime.block_on(serve::echo(port, serve::by_streams)),
         ["quiet-job", manner @ ("cooperate" | "offload"), port, control] => {
             let cooperate = *manner == "cooperate";
             runtime.block_on(async {
@@ -30,7 +30,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: tokio-peer timers|posts [SCALE] | echo|echo-futures PORT | quiet-job MANNER PORT CONTROL"
+                "usage: tokio-peer timers|posts [SCALE] | echo|echo-futures|echo-readiness PORT | quiet-job MANNER PORT CONTROL"
             );
             std::process::exit(2);
         }

@@ -1,10 +1,11 @@
-//! The servers: echo by readiness (the lowest level that tokio offers) and by streams (what everybody writes), and the
+//! The servers: echo by streams (what everybody writes) and by readiness (the lowest level that tokio offers), and the
 //! one-second job for each control connection.
 
 use std::io::ErrorKind;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::coop::consume_budget;
 use tokio::task::{spawn_blocking, yield_now};
 
 use crate::phases::{JOB_S, SLICE_S, job_done, spin};
@@ -27,10 +28,12 @@ pub async fn echo<F: Future<Output = std::io::Result<()>> + Send + 'static>(
     }
 }
 
-/// Reads when the kernel says so and writes at once what came; waits only for what would block.
+/// Reads when the kernel says so and writes at once what came; waits only for what would block. The `try_` calls are
+/// not counted against a task's budget: without `consume_budget` a flooding peer starves all others for seconds.
 pub async fn by_readiness(socket: TcpStream) -> std::io::Result<()> {
     let mut block = vec![0u8; BLOCK];
     loop {
+        consume_budget().await;
         socket.readable().await?;
         let n = match socket.try_read(&mut block) {
             Ok(0) => return Ok(()),
