@@ -13,15 +13,19 @@ use super::buffer::{Io, Pool};
 use super::class::Class;
 use super::close::{self, By, CloseReason, Deadline, PhaseName};
 use super::endpoint::Endpoint;
+use super::handle::{Handle, Remote};
 use super::id::ConnId;
 use super::ledger::{Closing, Stamps};
 use super::limits::{Limits, Timeouts};
 use super::link::flag::*;
 use super::link::{Expired, Input, Link, NONE, Phase, Teardown, View};
 use super::sys::Peer;
-use super::task::Post;
+use super::task::queue::Queue;
+use super::task::semaphore::Semaphore;
+use super::task::store::Tasks;
 use super::time::Time;
 use super::timers::Wheel;
+use super::workers::Workers;
 
 /// A file on its way to a peer.
 pub(crate) struct FileSend {
@@ -89,12 +93,19 @@ pub(crate) struct Core {
     pub(crate) files: Slab<FileSend>,
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
-    pub(crate) posts: VecDeque<Post>,
+    pub(crate) tasks: Tasks,
+    pub(crate) semaphores: Slab<Semaphore>,
+    pub(crate) queues: Slab<Queue>,
     /// Posts made before this turn: they run in it.
     pub(crate) posts_due: usize,
-    pub(crate) next_task: u64,
-    /// The turn's stamp.
+    /// What came from other threads and was not worked off.
+    pub(crate) remote: VecDeque<Remote>,
+    pub(crate) handle: Handle,
+    pub(crate) workers: Box<dyn Workers>,
+    /// The last stamp: the turn's, or within it the end of the last task.
     pub(crate) now: Time,
+    /// The turn's stamp.
+    pub(crate) turn_began: Time,
     /// The wall clock's second at the turn's stamp.
     pub(crate) unix: u64,
     pub(crate) turn: u64,
@@ -107,7 +118,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(now: Time, unix: u64) -> Self {
+    pub(crate) fn new(now: Time, unix: u64, handle: Handle, workers: Box<dyn Workers>) -> Self {
         Self {
             links: Slab::new(),
             ios: Slab::new(),
@@ -120,10 +131,15 @@ impl Core {
             files: Slab::new(),
             dials: Slab::new(),
             services: Vec::new(),
-            posts: VecDeque::new(),
+            tasks: Tasks::new(now),
+            semaphores: Slab::new(),
+            queues: Slab::new(),
             posts_due: 0,
-            next_task: 0,
+            remote: VecDeque::new(),
+            handle,
+            workers,
             now,
+            turn_began: now,
             unix,
             turn: 0,
             draining: false,

@@ -37,9 +37,44 @@ pub struct ListenerId {
     pub(crate) serial: u32,
 }
 
-/// Work that was posted to a handler.
+/// A task of one reactor: work that was posted, filed for a time, waits for a result or is done on a thread. As with
+/// [`ConnId`], a stale one is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+impl TaskId {
+    /// Slot and serial in one number, for logs.
+    pub const fn as_u64(self) -> u64 {
+        (self.serial as u64) << 32 | self.slot as u64
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.slot == u32::MAX {
+            // A post of another thread: it never had a slot.
+            write!(f, "t-.{}", self.serial)
+        } else {
+            write!(f, "t{}.{}", self.slot, self.serial)
+        }
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Tasks that are cancelled together, see [`Table::group`](super::Table::group). A stale one is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct TaskId(pub(crate) u64);
+pub struct GroupId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a poll token must hold a slot and a serial, 64 bits");

@@ -46,12 +46,14 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+mod handle;
 mod handler;
 pub mod id;
 pub mod ledger;
 mod limits;
 mod link;
 mod listener;
+mod offload;
 mod service;
 pub mod sys;
 mod table;
@@ -61,10 +63,12 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
+mod workers;
 
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
 use self::ledger::Stamps;
+use self::link::NONE;
 use self::listener::Listener;
 use self::service::{Bound, Service};
 use self::sys::{Adopted, SetupParts, Sys};
@@ -73,13 +77,17 @@ pub use self::buffer::{Input, Output};
 pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
+pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
-pub use self::id::{ConnId, ListenerId, TaskId};
+pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
 pub use self::limits::{Config, Limits};
 pub use self::service::Key;
 pub use self::sys::{MioSys, Peer};
 pub use self::table::Table;
-pub use self::task::Handle;
+pub use self::task::{
+    Completer, Missed, Permit, QueueId, SemaphoreId, SendError, Sender, Step, TaskError, TaskRecord,
+    TaskReport,
+};
 pub use self::time::Time;
 
 /// Counts of a reactor since it was made.
@@ -186,7 +194,8 @@ impl<S: Sys> Reactor<S> {
     pub fn with_sys(mut sys: S, config: Config) -> Self {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
-        let handle = Handle::new(sys.waker());
+        let handle = Handle::new(sys.waker(), config.posts_max);
+        let workers = Box::new(workers::Nobody);
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
             let reserve = (limit / 8).max(16);
@@ -194,7 +203,7 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix.as_secs()),
+            core: Core::new(now, unix.as_secs(), handle.clone(), workers),
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -285,7 +294,6 @@ impl<S: Sys> Reactor<S> {
         to: &Endpoint,
         conn: H::Conn,
     ) -> Result<ConnId, Error> {
-        self.refresh_clock();
         self.with(key, |_, table| table.connect(to, conn).ok()).ok_or_else(|| {
             Error::new("connect to", Some(to.short()), std::io::ErrorKind::InvalidInput.into())
         })
@@ -296,7 +304,6 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When it cannot be polled or registered.
     pub fn adopt<H: Handler>(&mut self, key: Key<H>, fd: OwnedFd, conn: H::Conn) -> Result<ConnId, Error> {
-        self.refresh_clock();
         let fail = |e| Error::new("adopt", None, e);
         let Adopted { socket, peer, reads, writes } = self.sys.adopt(fd).map_err(fail)?;
         let index = self.with(key, |_, table| table.conns.insert(Some(conn)) as u32);
@@ -328,6 +335,8 @@ impl<S: Sys> Reactor<S> {
     /// When the key is of another reactor and of another type.
     #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
     pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
+        // What is filed from here counts from now, not from the last turn.
+        self.refresh_clock();
         let service: &mut dyn Any = self
             .services
             .get_mut(key.index as usize)

@@ -6,7 +6,6 @@ use super::close::{self, Deadline};
 use super::id::Token;
 use super::link::Link;
 use super::link::flag::*;
-use super::service::contain;
 use super::sys::{Ready, Sys};
 use super::time::Time;
 use super::{Error, Reactor, Turn};
@@ -17,14 +16,15 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When the poll fails: the reactor cannot go on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
-        if !self.is_busy() && self.core.wheel.next().is_some() {
+        let timed = self.core.wheel.next().is_some() || self.core.tasks.next_time().is_some();
+        if timed && !self.is_busy() {
             // The turn may have taken long: what is left until a deadline counts from now.
             self.refresh_clock();
         }
         let wait = self.wait(max_wait);
         let events = self.poll(wait)?;
-        let stop = self.handle.collect(&mut self.core);
-        self.core.posts_due = self.core.posts.len();
+        let stop = self.handle.collect(&mut self.core.remote);
+        self.core.posts_due = self.core.tasks.posts_len();
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
@@ -50,7 +50,7 @@ impl<S: Sys> Reactor<S> {
     /// Whether work waits that needs no event.
     fn is_busy(&self) -> bool {
         !self.core.queue.is_empty()
-            || !self.core.posts.is_empty()
+            || self.tasks_wait()
             || !self.core.reaping.is_empty()
             || self.accepts_wait()
             || self.handle.is_pending()
@@ -61,13 +61,15 @@ impl<S: Sys> Reactor<S> {
         if self.is_busy() {
             return Some(Duration::ZERO);
         }
-        let timer = self.core.wheel.next().map(|at| {
-            let now = self.core.now;
+        let now = self.core.now;
+        let until = |at: u32| {
             let ahead = (at.wrapping_sub(now.ms()) as i32).max(0) as u64 * 1_000_000;
             Duration::from_nanos(ahead.saturating_sub(now.as_nanos() % 1_000_000))
-        });
+        };
+        let timer = self.core.wheel.next().map(until);
+        let task = self.core.tasks.next_time().map(until);
         let drain = self.drain.as_ref().map(|d| d.until - self.core.now);
-        [max_wait, timer, self.resume_wait(), drain].into_iter().flatten().min()
+        [max_wait, timer, task, self.resume_wait(), drain].into_iter().flatten().min()
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize, Error> {
@@ -97,6 +99,7 @@ impl<S: Sys> Reactor<S> {
             .map_err(|e| Error::new("poll", None, e))?;
         self.core.now = self.sys.now().max(before);
         let now = self.core.now;
+        self.core.turn_began = now;
         if now.as_nanos() / 1_000_000_000 != before.as_nanos() / 1_000_000_000 {
             // Once a second, in case the wall clock was set.
             self.unix_at_zero = self.sys.unix_time().saturating_sub(now - Time::ZERO);
@@ -116,16 +119,6 @@ impl<S: Sys> Reactor<S> {
         for _ in 0..self.core.queue.len() {
             let Some(slot) = self.core.queue.pop_front() else { break };
             self.drive(slot);
-        }
-    }
-
-    fn run_tasks(&mut self) {
-        for _ in 0..self.core.posts_due {
-            let Some(post) = self.core.posts.pop_front() else { break };
-            let Some(service) = self.services.get_mut(post.service as usize) else { continue };
-            if contain(|| (post.run)(service.as_any(), &mut self.core)).is_none() {
-                log::error!("task.panicked: a posted task panicked");
-            }
         }
     }
 
