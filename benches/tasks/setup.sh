@@ -28,9 +28,10 @@ CARGO_TARGET_DIR="$B/target" cargo build -q --locked --release --manifest-path p
 cp "$B/target/release/tokio-peer" "$B/bin/tokio_peer"
 features=${1:-$(grep -q '^async = ' "$ROOT/Cargo.toml" && echo async || true)}
 built=$(cargo build --locked --release --manifest-path "$ROOT/Cargo.toml" --no-default-features --features "$features" \
-  --bench tasks_ours --message-format json |
+  --bench tasks_ours --message-format json-render-diagnostics |
   python3 -c 'import json, sys
 for line in sys.stdin:
     if line.startswith("{") and (told := json.loads(line)).get("executable"): print(told["executable"])')
+[ -n "$built" ] || exit 1
 cp "$built" "$B/bin/tasks_ours"
 echo "ready under $B"

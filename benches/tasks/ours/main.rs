@@ -6,10 +6,12 @@
 //!   tasks_ours quiet-job cooperate|offload PORT CONTROL
 #![allow(clippy::disallowed_methods, clippy::expect_used, reason = "a measuring program reads the clock")]
 
+mod job;
 #[path = "../peers/phases.rs"]
 mod phases;
 mod posts;
 mod serve;
+mod timers;
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
@@ -18,8 +20,11 @@ fn main() -> Done {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let scale = words.get(1).and_then(|w| w.parse().ok()).unwrap_or(1.0);
     match words.as_slice() {
+        ["timers", ..] => timers::run(scale),
         ["posts", ..] => posts::run(scale),
         ["echo", port] => serve::echo(port),
+        ["quiet-job", "cooperate", port, control] => job::quiet(port, control, job::cooperate),
+        ["quiet-job", "offload", port, control] => job::quiet(port, control, job::offload),
         // `cargo bench` and `cargo test --benches` start every bench: this one has nothing to do by itself.
         [] | ["--bench"] => Ok(()),
         _ => Err(

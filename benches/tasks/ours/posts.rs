@@ -1,4 +1,4 @@
-//! Posts from four threads by [`Handle::post`](tidemill::reactor::Handle::post).
+//! Posts from four threads by [`Handle::post_wait`](tidemill::reactor::Handle::post_wait): a bounded queue, so that threads wait for room.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -26,7 +26,7 @@ impl Handler for Counts {
     fn on_data(&mut self, _: &mut (), _: &mut Ctx<'_, Self>) {}
 }
 
-pub fn run(scale: f64) -> Done {
+pub(crate) fn run(scale: f64) -> Done {
     let each = (MILLION * scale) as usize / THREADS;
     let mut reactor = Reactor::new(Default::default())?;
     let key = reactor.add(Counts::default());
@@ -52,11 +52,11 @@ fn post_all(
         thread::spawn(move || {
             go.wait();
             for _ in 0..each {
-                let posted = handle.post(key, move |counts: &mut Counts, _| {
+                let posted = handle.post_wait(key, move |counts: &mut Counts, _| {
                     counts.of[at] += 1;
                     counts.total += 1;
                 });
-                assert!(posted, "the reactor is there");
+                assert!(posted.is_ok(), "the reactor is there");
             }
         });
     }

@@ -6,11 +6,11 @@ use tidemill::reactor::{Endpoint, Reactor};
 use crate::Done;
 
 /// The loopback at a port.
-pub fn at(port: &str) -> Result<Endpoint, Box<dyn std::error::Error>> {
+pub(crate) fn at(port: &str) -> Result<Endpoint, Box<dyn std::error::Error>> {
     Ok(format!("127.0.0.1:{port}").parse()?)
 }
 
-pub fn echo(port: &str) -> Done {
+pub(crate) fn echo(port: &str) -> Done {
     let mut reactor = Reactor::new(Default::default())?;
     let echo = reactor.add(Echo::new());
     reactor.listen(echo, &at(port)?)?;

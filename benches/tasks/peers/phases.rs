@@ -3,18 +3,18 @@
 
 use std::time::Instant;
 
-pub const MILLION: f64 = 1e6;
-pub const FIRES: f64 = 2e5;
-pub const THREADS: usize = 4;
-pub const RESETS_A_TURN: usize = 1_000;
-pub const SLICE_S: f64 = 50e-6;
-pub const JOB_S: f64 = 1.0;
+pub(crate) const MILLION: f64 = 1e6;
+pub(crate) const FIRES: f64 = 2e5;
+pub(crate) const THREADS: usize = 4;
+pub(crate) const RESETS_A_TURN: usize = 1_000;
+pub(crate) const SLICE_S: f64 = 50e-6;
+pub(crate) const JOB_S: f64 = 1.0;
 /// A phase is repeated until it has taken this long, so that a short one is not a matter of luck.
 const PHASE_S: f64 = 0.5;
 const REPEATS_MAX: u32 = 40;
 
 /// Adds up what the phases of several repeats have cost, and says when it is enough.
-pub struct Phases<const N: usize> {
+pub(crate) struct Phases<const N: usize> {
     rows: [&'static str; N],
     sums: [(f64, f64); N],
     repeats: u32,
@@ -22,12 +22,12 @@ pub struct Phases<const N: usize> {
 }
 
 impl<const N: usize> Phases<N> {
-    pub fn new(rows: [&'static str; N], scale: f64) -> Self {
+    pub(crate) fn new(rows: [&'static str; N], scale: f64) -> Self {
         Self { rows, sums: [(0.0, 0.0); N], repeats: 0, enough_s: PHASE_S * scale }
     }
 
     /// Whether to go round again. The first round is the warm-up: its figures are forgotten.
-    pub fn more(&mut self) -> bool {
+    pub(crate) fn more(&mut self) -> bool {
         self.repeats += 1;
         if self.repeats == 2 {
             self.sums = [(0.0, 0.0); N];
@@ -36,12 +36,12 @@ impl<const N: usize> Phases<N> {
         self.repeats <= 2 || (short && self.repeats <= REPEATS_MAX)
     }
 
-    pub fn add(&mut self, row: usize, n: usize, began: Instant) {
+    pub(crate) fn add(&mut self, row: usize, n: usize, began: Instant) {
         self.sums[row].0 += n as f64;
         self.sums[row].1 += began.elapsed().as_secs_f64();
     }
 
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         for (row, (n, seconds)) in self.rows.iter().zip(self.sums) {
             println!("{{\"row\": \"{row}\", \"n\": {n}, \"seconds\": {seconds:.9}}}");
         }
@@ -49,12 +49,12 @@ impl<const N: usize> Phases<N> {
 }
 
 /// The same fixed sequence in every peer: neither sorted nor random.
-pub fn scrambled(i: usize) -> u64 {
+pub(crate) fn scrambled(i: usize) -> u64 {
     u64::from((i as u32).wrapping_mul(2_654_435_761) >> 8)
 }
 
 /// Work of this length; how long it was.
-pub fn spin(seconds: f64) -> f64 {
+pub(crate) fn spin(seconds: f64) -> f64 {
     let began = Instant::now();
     loop {
         let took = began.elapsed().as_secs_f64();
@@ -65,6 +65,6 @@ pub fn spin(seconds: f64) -> f64 {
 }
 
 /// What a control connection is told when its job is done.
-pub fn job_done(steps: u32, worked: f64) -> String {
+pub(crate) fn job_done(steps: u32, worked: f64) -> String {
     format!("{{\"steps\": {steps}, \"worked\": {worked:.6}}}\n")
 }
