@@ -19,6 +19,7 @@ use super::ledger::{Closing, Stamps};
 use super::limits::{Limits, Timeouts};
 use super::link::flag::*;
 use super::link::{Expired, Input, Link, NONE, Phase, Teardown, View};
+use super::shutdown::Hooks;
 use super::sys::Peer;
 use super::task::queue::Queue;
 use super::task::semaphore::Semaphore;
@@ -102,6 +103,9 @@ pub(crate) struct Core {
     pub(crate) remote: VecDeque<Remote>,
     pub(crate) handle: Handle,
     pub(crate) workers: Box<dyn Workers>,
+    /// Work on threads whose end was not heard of.
+    pub(crate) jobs: usize,
+    pub(crate) hooks: Hooks,
     /// The last stamp: the turn's, or within it the end of the last task.
     pub(crate) now: Time,
     /// The turn's stamp.
@@ -138,6 +142,8 @@ impl Core {
             remote: VecDeque::new(),
             handle,
             workers,
+            jobs: 0,
+            hooks: Hooks::default(),
             now,
             turn_began: now,
             unix,

@@ -275,6 +275,7 @@ impl<S: Sys> Reactor<S> {
             Report { id, peer, listener: (listener.slot != NONE).then_some(listener), reason, ledger };
         log::debug!("close {id} peer={peer} {reason} {ledger}");
         self.stats.closed += 1;
+        self.note_end(&report);
         self.core.forget(slot);
         let ok = self.services.get_mut(service).is_none_or(|s| s.close(conn, &report, &mut self.core));
         if !ok {

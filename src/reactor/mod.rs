@@ -55,6 +55,7 @@ mod link;
 mod listener;
 mod offload;
 mod service;
+mod shutdown;
 pub mod sys;
 mod table;
 mod task;
@@ -71,6 +72,7 @@ use self::ledger::Stamps;
 use self::link::NONE;
 use self::listener::Listener;
 use self::service::{Bound, Service};
+use self::shutdown::Drain;
 use self::sys::{Adopted, SetupParts, Sys};
 
 pub use self::buffer::{Input, Output};
@@ -82,6 +84,7 @@ pub use self::handler::{Accepted, Ctx, Handler, Refuse};
 pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
 pub use self::limits::{Config, Limits};
 pub use self::service::Key;
+pub use self::shutdown::{DrainReport, Hold, Stage};
 pub use self::sys::{MioSys, Peer};
 pub use self::table::Table;
 pub use self::task::{
@@ -120,14 +123,6 @@ pub struct Turn {
     pub stopped: bool,
 }
 
-/// A drain under way.
-struct Drain {
-    until: Time,
-    /// The turn in which handlers are told: one after the last accepts, so that what their peers have already sent
-    /// is seen first.
-    tell: u64,
-}
-
 /// One event loop with its services. Several can live in one process, one thread each.
 ///
 /// A reactor that is dropped closes its sockets without calling `on_close`; drain it with [`Reactor::stop`] and
@@ -149,6 +144,7 @@ pub struct Reactor<S: Sys = MioSys> {
     gate: u32,
     last_pause_log: Time,
     drain: Option<Drain>,
+    last_drain: Option<DrainReport>,
     stats: Stats,
     /// Kept between turns so that a turn allocates nothing.
     scratch: Vec<u32>,
@@ -215,6 +211,7 @@ impl<S: Sys> Reactor<S> {
             gate,
             last_pause_log: Time::ZERO,
             drain: None,
+            last_drain: None,
             stats: Stats::default(),
             scratch: Vec::new(),
         }
@@ -376,20 +373,6 @@ impl<S: Sys> Reactor<S> {
     pub fn run(&mut self) -> Result<(), Error> {
         while !self.turn(None)?.stopped {}
         Ok(())
-    }
-
-    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
-    pub fn stop(&mut self, grace: Duration) {
-        self.refresh_clock();
-        let until = self.core.now + grace;
-        match &mut self.drain {
-            Some(drain) => drain.until = drain.until.min(until),
-            None => {
-                self.core.draining = true;
-                self.close_listeners();
-                self.drain = Some(Drain { until, tell: self.core.turn + 1 });
-            }
-        }
     }
 
     fn place_socket(&mut self, slot: u32, socket: S::Socket) {

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::close::{self, Deadline};
 use super::id::Token;
-use super::link::Link;
 use super::link::flag::*;
-use super::sys::{Ready, Sys};
+use super::sys::Sys;
 use super::time::Time;
 use super::{Error, Reactor, Turn};
 
@@ -54,7 +52,6 @@ impl<S: Sys> Reactor<S> {
             || !self.core.reaping.is_empty()
             || self.accepts_wait()
             || self.handle.is_pending()
-            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0)
     }
 
     pub(super) fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -68,8 +65,7 @@ impl<S: Sys> Reactor<S> {
         };
         let timer = self.core.wheel.next().map(until);
         let task = self.core.tasks.next_time().map(until);
-        let drain = self.drain.as_ref().map(|d| d.until - self.core.now);
-        [max_wait, timer, task, self.resume_wait(), drain].into_iter().flatten().min()
+        [max_wait, timer, task, self.resume_wait(), self.drain_wait()].into_iter().flatten().min()
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize, Error> {
@@ -131,7 +127,7 @@ impl<S: Sys> Reactor<S> {
         self.scratch = due;
     }
 
-    fn reap_all(&mut self) -> usize {
+    pub(super) fn reap_all(&mut self) -> usize {
         let mut ended = 0;
         // Closing one connection can end another; those too, but only so many that a turn ends.
         let most = self.core.reaping.len().max(64) * 4;
@@ -145,50 +141,5 @@ impl<S: Sys> Reactor<S> {
             self.resume_listeners();
         }
         ended
-    }
-
-    /// Connections that a drain waits for.
-    fn held(&self) -> usize {
-        self.core.services.iter().filter(|s| s.limits.hold_drain).map(|s| s.count as usize).sum()
-    }
-
-    /// Goes on with a drain; whether it has come to its end.
-    fn go_on_draining(&mut self) -> bool {
-        let Some(drain) = &self.drain else { return false };
-        let (now, turn) = (self.core.now, self.core.turn);
-        let (tell, over) = (turn == drain.tell, now >= drain.until);
-        if tell || over {
-            self.tell_held(over);
-        }
-        let over = self.held() == 0;
-        if over {
-            self.drain = None;
-            self.core.draining = false;
-            self.core.grace_over = false;
-        }
-        over
-    }
-
-    /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset.
-    fn tell_held(&mut self, over: bool) {
-        self.core.grace_over |= over;
-        let services = &self.core.services;
-        let held = |l: &Link| services[l.service as usize].limits.hold_drain;
-        let slots = self.core.links.iter().filter(|(_, l)| held(l)).map(|(slot, _)| slot as u32);
-        let slots: Vec<u32> = slots.collect();
-        for slot in slots {
-            let link = self.core.link(slot);
-            if over {
-                self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
-            } else {
-                // A whole request may wait in the kernel with its event not yet delivered: read first, then drain.
-                if link.is_live() {
-                    link.mark(Ready::READABLE);
-                }
-                link.set(DRAIN_DUE);
-                self.core.enqueue(slot);
-            }
-        }
-        self.reap_all();
     }
 }

@@ -15,6 +15,10 @@ pub trait Workers {
     fn submit(&mut self, job: Job) -> Result<JobId, Job>;
     /// Withdraws.
     fn withdraw(&mut self, id: JobId) -> Option<Job>;
+    fn running(&self) -> usize;
+    fn shut_down(&mut self) -> Vec<Job>;
+    fn reopen(&mut self);
+    fn is_over(&self) -> bool;
 }
 
 pub(crate) struct Nobody;
@@ -24,5 +28,15 @@ impl Workers for Nobody {
     }
     fn withdraw(&mut self, _: JobId) -> Option<Job> {
         None
+    }
+    fn running(&self) -> usize {
+        0
+    }
+    fn shut_down(&mut self) -> Vec<Job> {
+        Vec::new()
+    }
+    fn reopen(&mut self) {}
+    fn is_over(&self) -> bool {
+        true
     }
 }

@@ -114,7 +114,10 @@ impl Core {
     /// Takes jobs back that no thread has begun.
     pub(crate) fn withdraw(&mut self, jobs: Vec<JobId>) {
         for job in jobs {
-            drop(self.workers.withdraw(job));
+            if let Some(job) = self.workers.withdraw(job) {
+                self.jobs -= 1;
+                drop(job);
+            }
         }
     }
 

@@ -78,6 +78,7 @@ impl<S: Sys> Reactor<S> {
                 Remote::Settle { task, part, outcome, work } => {
                     *left -= 1;
                     if let Some(worked) = work {
+                        self.core.jobs = self.core.jobs.saturating_sub(1);
                         self.worked(task, worked);
                     }
                     let outcome: Outcome = outcome.map(|value| value as Box<dyn Any>);
@@ -87,6 +88,7 @@ impl<S: Sys> Reactor<S> {
                         self.run_task(task);
                     }
                 }
+                Remote::LetGo(round) => self.core.hooks.let_go(round),
                 Remote::Release(semaphore) => self.core.release(semaphore),
                 Remote::Item { queue, item } => {
                     contain(|| self.core.put_item(queue, item));
@@ -124,6 +126,23 @@ impl<S: Sys> Reactor<S> {
             Work::Slices(slices) => self.run_slice(run, slices),
             Work::Running { .. } => {}
         }
+    }
+
+    /// The reactor stops: a task is cancelled. Who waits for a result hears it; else the handler does.
+    pub(crate) fn abandon_task(&mut self, id: TaskId) {
+        let Some(task) = self.core.tasks.get_mut(id) else { return };
+        let run = Run { id, service: task.service, name: task.name, due: task.due };
+        let now = self.core.now;
+        if let Work::Wait(wait) = &mut task.work {
+            wait.give_up(TaskError::Cancelled);
+            self.core.tasks.unfile(id);
+            self.run_task(id);
+            return;
+        }
+        contain(|| self.core.cancel_task(id));
+        let due = run.due.min(now);
+        let record = TaskRecord { id, name: run.name, due, delay: now.since(due), processing: 0, ended: now };
+        self.tell(run, &close::TASK_CANCELLED, record);
     }
 
     /// One tick of an `every`, which is then filed for the next.
