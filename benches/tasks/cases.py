@@ -37,6 +37,7 @@ ECHOES = {peer: ["echo"] for peer in PEERS} | {peer: ["echo", "echo-futures"] fo
 ECHOES["tokio"] = ["echo", "echo-futures", "echo-readiness"]
 # How the one-second job is run, beside `cooperate` and `offload`, which all have.
 EXTRA_JOBS = {
+    "tidemill": ["cooperate-short"],
     "asyncio": ["offload-native"],
     "uvloop": ["offload-native"],
     "twisted": ["offload-native"],

@@ -1,7 +1,7 @@
 //! The echo server beside the one-second job, which each control connection starts.
 
 use tidemill::proto::echo::Echo;
-use tidemill::reactor::{Accepted, ConnId, Ctx, Handler, Reactor, Refuse, Step, Table};
+use tidemill::reactor::{Accepted, Config, ConnId, Ctx, Handler, Reactor, Refuse, Step, Table};
 
 use crate::Done;
 use crate::phases::{JOB_S, SLICE_S, job_done, spin};
@@ -61,8 +61,9 @@ pub(crate) fn offload(table: &mut Table<'_, Control>, id: ConnId) {
     }
 }
 
-pub(crate) fn quiet(port: &str, control: &str, start: Start) -> Done {
-    let mut reactor = Reactor::new(Default::default())?;
+/// Echo on one port, jobs on the other.
+pub(crate) fn quiet(port: &str, control: &str, config: Config, start: Start) -> Done {
+    let mut reactor = Reactor::new(config)?;
     let jobs = reactor.add(Control { start });
     reactor.listen(jobs, &at(control)?)?;
     let echo = reactor.add(Echo::new());
