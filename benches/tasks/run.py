@@ -66,7 +66,8 @@ class Section:
                 if ratio is None or ratio >= 1 - MARGIN:
                     continue
                 noise = spread(self.rows[row][column]) + spread(self.base(row, column))
-                yield f"{self.title}, {column}: {row} {ratio:.2f}×" + (" (within the spread)" if ratio > 1 - noise else "")
+                within = " (within the spread)" if ratio > 1 - noise else ""
+                yield f"{self.title}, {column}: {row} {ratio:.2f}×{within}"
 
     def print(self):
         print(f"\n### {self.title}\n\n{self.unit}\n")
@@ -90,7 +91,7 @@ def self_measured(section, verb, where, a):
         for peer in a.peers:
             try:
                 found = cases.results(peer, verb, a.scale, where)
-            except (Wrong, OSError) as e:
+            except (Wrong, OSError, subprocess.TimeoutExpired) as e:
                 section.notes.append(f"{peer} left out: {e}")
                 continue
             for line in found:
@@ -130,7 +131,12 @@ def echo(a):
         except (Wrong, OSError) as e:
             section.notes.append(f"{name} left out: {e}")
     for scenario, column in zip(("s9", "s9bulk"), section.columns):
-        for name, found in measured(scenario, programs, a).items():
+        try:
+            results = measured(scenario, programs, a)
+        except subprocess.CalledProcessError as e:
+            section.notes.append(f"{column} left out: {e}")
+            continue
+        for name, found in results.items():
             name = name.replace("-", " ")
             for line in found["rounds"]:
                 section.add(name, column, line["us"])
@@ -201,6 +207,9 @@ def verdict(sections):
         print(f"- {line}")
 
 
+PARTS = {"timers": timers, "posts": posts, "echo": echo, "quiet": quiet}
+
+
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", metavar="PART", help="timers, posts, echo, quiet")
@@ -212,9 +221,8 @@ def options():
     parser.add_argument("--json", help="where to write every figure of every round")
     a = parser.parse_args()
     a.peers = [peer for peer in PEERS if peer == OURS or peer in a.peers.split(",")]
-    known = ("timers", "posts", "echo", "quiet")
-    a.part = a.part or known
-    if unknown := set(a.part) - set(known):
+    a.part = a.part or list(PARTS)
+    if unknown := set(a.part) - set(PARTS):
         parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     return a
 
@@ -226,10 +234,13 @@ def main():
     missing = [peer for peer in a.peers if not os.access(PEERS[peer][0], os.X_OK)]
     if missing or not (cases.BUILD / "bin" / "load").exists():
         return f"run setup.sh first (missing: {', '.join(missing) or 'load'})"
-    sections = [section for part in a.part for section in {"timers": timers, "posts": posts, "echo": echo, "quiet": quiet}[part](a)]
+    sections = []
+    for part in a.part:
+        sections += PARTS[part](a)
+        if a.json:
+            told = {s.title: {"rows": s.rows, "notes": s.notes} for s in sections}
+            Path(a.json).write_text(json.dumps(told, indent=1))
     verdict(sections)
-    if a.json:
-        Path(a.json).write_text(json.dumps({s.title: {"rows": s.rows, "notes": s.notes} for s in sections}, indent=1))
     return 0
 
 

@@ -1,4 +1,5 @@
-//! Posts from four threads by [`Handle::post_wait`](tidemill::reactor::Handle::post_wait): a bounded queue, so that threads wait for room.
+//! Posts from four threads by [`Handle::post_wait`](tidemill::reactor::Handle::post_wait): the queue is bounded, so
+//! threads wait for room.
 
 use std::sync::{Arc, Barrier};
 use std::thread;

@@ -174,8 +174,8 @@ async def on_a_thread(work):
 
 async def quiet_job(manner, port, control):
     async def run(_, writer):
-        jobs = {"cooperate": sliced, "offload": lambda: on_a_thread(c.spin), "offload-native": lambda: on_a_thread(c.hash_for)}
-        writer.write(await jobs[manner]())
+        works = {"offload": c.spin, "offload-native": c.hash_for}
+        writer.write(await (on_a_thread(works[manner]) if manner in works else sliced()))
         writer.close()
 
     await asyncio.start_server(run, "127.0.0.1", control)

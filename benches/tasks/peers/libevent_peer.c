@@ -54,7 +54,8 @@ static void never(evutil_socket_t fd, short what, void *x) {
 static void set_and_cancel(int n, double scale) {
   struct event **timers = calloc(n, sizeof *timers);
   double set = 0, cancelled = 0, count = 0;
-  for (int round = 0; round < 2 || ((set < PHASE_S * scale || cancelled < PHASE_S * scale) && round <= REPEATS_MAX); round++) {
+  for (int round = 0; round < 2 || ((set < PHASE_S * scale || cancelled < PHASE_S * scale) && round <= REPEATS_MAX);
+       round++) {
     if (round == 1) set = cancelled = count = 0; // the first round is the warm-up
     double began = now();
     for (int i = 0; i < n; i++) {
