@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::account::Account;
 use super::buffer::{Io, Pool};
 use super::class::Class;
 use super::close::{self, By, CloseReason, Deadline, PhaseName};
@@ -94,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) files: Slab<FileSend>,
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
+    /// Boxed: it is some 30 KiB, of which a turn touches a few lines.
+    pub(crate) account: Box<Account>,
     pub(crate) tasks: Tasks,
     pub(crate) semaphores: Slab<Semaphore>,
     pub(crate) queues: Slab<Queue>,
@@ -122,7 +125,13 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(now: Time, unix: u64, handle: Handle, workers: Box<dyn Workers>) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        unix: u64,
+        account: Account,
+        handle: Handle,
+        workers: Box<dyn Workers>,
+    ) -> Self {
         Self {
             links: Slab::new(),
             ios: Slab::new(),
@@ -135,6 +144,7 @@ impl Core {
             files: Slab::new(),
             dials: Slab::new(),
             services: Vec::new(),
+            account: Box::new(account),
             tasks: Tasks::new(now),
             semaphores: Slab::new(),
             queues: Slab::new(),
@@ -400,6 +410,8 @@ impl Core {
     pub(crate) fn expired(&mut self, slot: u32) {
         let now = self.now.ms();
         let Some(link) = self.links.get_mut(slot as usize) else { return };
+        let late = u64::from(now.wrapping_sub(link.filed)) * 1_000_000 + self.now.as_nanos() % 1_000_000;
+        self.account.timer_fired(late);
         link.clear(FILED);
         let t = self.services[link.service as usize].timeouts;
         match link.expire(&t, now) {

@@ -32,12 +32,13 @@
 //! # }
 //! ```
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use slab::Slab;
 
+pub mod account;
 pub mod buffer;
 #[cfg(any(test, feature = "testing"))]
 mod check;
@@ -48,6 +49,7 @@ mod drive;
 pub mod endpoint;
 mod handle;
 mod handler;
+pub mod histogram;
 pub mod id;
 pub mod ledger;
 mod limits;
@@ -56,6 +58,7 @@ mod listener;
 mod offload;
 mod service;
 mod shutdown;
+mod slow;
 pub mod sys;
 mod table;
 mod task;
@@ -64,8 +67,10 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
+mod watchdog;
 mod workers;
 
+use self::account::Account;
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
 use self::ledger::Stamps;
@@ -75,16 +80,19 @@ use self::service::{Bound, Service};
 use self::shutdown::Drain;
 use self::sys::{Adopted, SetupParts, Sys};
 
+pub use self::account::Stats;
 pub use self::buffer::{Input, Output};
 pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
 pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
+pub use self::histogram::Histogram;
 pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
 pub use self::limits::{Config, Limits};
 pub use self::service::Key;
 pub use self::shutdown::{DrainReport, Hold, Stage};
+pub use self::slow::{Callback, Ran, Slow};
 pub use self::sys::{MioSys, Peer};
 pub use self::table::Table;
 pub use self::task::{
@@ -92,22 +100,6 @@ pub use self::task::{
     TaskReport,
 };
 pub use self::time::Time;
-
-/// Counts of a reactor since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections that ended.
-    pub closed: u64,
-    /// Connections accepted and dropped because no descriptor was left.
-    pub shed: u64,
-    /// Times that a listener paused at the gate or for want of descriptors.
-    pub pauses: u64,
-    /// Connections refused at `connections_max` or `per_client_max`.
-    pub limited: u64,
-    /// Times that a connection spent its budget of a turn.
-    pub exhausted: u64,
-}
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,7 +137,6 @@ pub struct Reactor<S: Sys = MioSys> {
     last_pause_log: Time,
     drain: Option<Drain>,
     last_drain: Option<DrainReport>,
-    stats: Stats,
     /// Kept between turns so that a turn allocates nothing.
     scratch: Vec<u32>,
 }
@@ -155,7 +146,7 @@ impl<S: Sys> std::fmt::Debug for Reactor<S> {
         f.debug_struct("Reactor")
             .field("connections", &self.core.links.len())
             .field("listeners", &self.listeners.len())
-            .field("stats", &self.stats)
+            .field("stats", self.stats())
             .finish_non_exhaustive()
     }
 }
@@ -192,6 +183,7 @@ impl<S: Sys> Reactor<S> {
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
         let handle = Handle::new(sys.waker(), config.posts_max);
         let workers = Box::new(workers::Nobody);
+        let account = Account::new(config.slow_callback);
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
             let reserve = (limit / 8).max(16);
@@ -199,7 +191,7 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix.as_secs(), handle.clone(), workers),
+            core: Core::new(now, unix.as_secs(), account, handle.clone(), workers),
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -212,7 +204,6 @@ impl<S: Sys> Reactor<S> {
             last_pause_log: Time::ZERO,
             drain: None,
             last_drain: None,
-            stats: Stats::default(),
             scratch: Vec::new(),
         }
     }
@@ -222,6 +213,7 @@ impl<S: Sys> Reactor<S> {
         let limits = handler.limits();
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
+        self.core.account.add_service(type_name::<H>());
         self.core.services.push(ServiceInfo {
             timeouts,
             limits,
@@ -349,9 +341,16 @@ impl<S: Sys> Reactor<S> {
         self.handle.clone()
     }
 
-    /// Counts since the reactor was made.
-    pub const fn stats(&self) -> Stats {
-        self.stats
+    /// What was counted since the reactor was made. Always on; some thirty nanoseconds a turn.
+    pub fn stats(&self) -> &Stats {
+        self.core.account.stats()
+    }
+
+    /// The last 16 callbacks and stretches of callbacks that took longer than [`Config::slow_callback`], the oldest
+    /// first. At first the stretch is known in which a slow callback lies; if it is slow again within the next ten
+    /// turns, it is named alone and with its own time.
+    pub fn slow(&self) -> impl Iterator<Item = &Slow> {
+        self.core.account.slow()
     }
 
     /// Connections of all services.
@@ -371,7 +370,10 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// Those of [`Reactor::turn`].
     pub fn run(&mut self) -> Result<(), Error> {
-        while !self.turn(None)?.stopped {}
+        let mut turn = self.turn(None)?;
+        while !turn.stopped {
+            turn = self.next_turn(None)?;
+        }
         Ok(())
     }
 
