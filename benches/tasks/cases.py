@@ -38,7 +38,6 @@ ECHOES |= {peer: ["echo", "echo-futures"] for peer in ("tidemill", "asyncio", "u
 ECHOES["tokio"] = ["echo", "echo-futures", "echo-readiness"]
 # How the one-second job is run, beside `cooperate` and `offload`, which all have.
 EXTRA_JOBS = {
-    "tidemill": ["cooperate-short"],
     "asyncio": ["offload-native"],
     "uvloop": ["offload-native"],
     "twisted": ["offload-native"],

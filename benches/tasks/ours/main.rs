@@ -3,7 +3,7 @@
 //!
 //!   tasks_ours timers|posts [SCALE]
 //!   tasks_ours echo|echo-futures PORT
-//!   tasks_ours quiet-job cooperate|cooperate-short|offload PORT CONTROL
+//!   tasks_ours quiet-job cooperate|offload PORT CONTROL
 #![allow(clippy::disallowed_methods, clippy::expect_used, reason = "a measuring program reads the clock")]
 
 mod job;
@@ -12,8 +12,6 @@ mod phases;
 mod posts;
 mod serve;
 mod timers;
-
-use std::time::Duration;
 
 use tidemill::reactor::Config;
 
@@ -28,12 +26,6 @@ fn main() -> Done {
         ["posts", ..] => posts::run(scale),
         ["echo", port] => serve::echo(port),
         ["quiet-job", "cooperate", port, at] => job::quiet(port, at, Config::default(), job::cooperate),
-        ["quiet-job", "cooperate-short", port, at] => {
-            // A turn for each slice, as with the peers.
-            let mut config = Config::default();
-            config.cooperate_slice = Duration::from_micros(50);
-            job::quiet(port, at, config, job::cooperate)
-        }
         ["quiet-job", "offload", port, at] => job::quiet(port, at, Config::default(), job::offload),
         // `cargo bench` and `cargo test --benches` start every bench: this one has nothing to do by itself.
         [] | ["--bench"] => Ok(()),
