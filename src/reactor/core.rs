@@ -22,6 +22,7 @@ use super::sys::Peer;
 use super::task::Post;
 use super::time::Time;
 use super::timers::Wheel;
+use super::watch::Watches;
 
 /// A file on its way to a peer.
 pub(crate) struct FileSend {
@@ -103,6 +104,7 @@ pub(crate) struct Core {
     pub(crate) grace_over: bool,
     /// The connection that is being driven, else [`NONE`]: it need not be queued.
     pub(crate) driving: u32,
+    pub(crate) watches: Watches,
     next_serial: u32,
 }
 
@@ -129,6 +131,7 @@ impl Core {
             draining: false,
             grace_over: false,
             driving: NONE,
+            watches: Watches::new(),
             next_serial: 0,
         }
     }

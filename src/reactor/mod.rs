@@ -5,8 +5,8 @@
 //! own.
 //!
 //! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
-//! connection does what it can, within its budget; accept; run posts and expired deadlines, and drive once more what
-//! these queued; **reap** the ended. No user code runs while events are marked.
+//! connection does what it can, within its budget; accept; call what is watched and ready; run posts and expired
+//! deadlines, and drive once more what these queued; **reap** the ended. No user code runs while events are marked.
 //!
 //! ```
 //! use tidemill::reactor::{Accepted, Ctx, Handler, Reactor, Refuse};
@@ -61,6 +61,7 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
+mod watch;
 
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
@@ -74,13 +75,14 @@ pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
-pub use self::id::{ConnId, ListenerId, TaskId};
+pub use self::id::{ConnId, ListenerId, TaskId, WatchId};
 pub use self::limits::{Config, Limits};
 pub use self::service::Key;
-pub use self::sys::{MioSys, Peer};
+pub use self::sys::{MioSys, Peer, Ready};
 pub use self::table::Table;
 pub use self::task::Handle;
 pub use self::time::Time;
+pub use self::watch::Source;
 
 /// Counts of a reactor since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub struct Reactor<S: Sys = MioSys> {
     services: Vec<Box<dyn Service>>,
     /// By the slot of their links.
     sockets: Vec<Option<S::Socket>>,
+    /// By the slot of their watches.
+    watched: Vec<Option<S::Watched>>,
     listeners: Slab<Listener<S>>,
     /// The listeners' slots, in the order of their making.
     listener_slots: Vec<usize>,
@@ -199,6 +203,7 @@ impl<S: Sys> Reactor<S> {
             config,
             services: Vec::new(),
             sockets: Vec::new(),
+            watched: Vec::new(),
             listeners: Slab::new(),
             listener_slots: Vec::new(),
             next_listener_serial: 1,
@@ -291,7 +296,8 @@ impl<S: Sys> Reactor<S> {
         })
     }
 
-    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service.
+    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service. For descriptors of other
+    /// kinds, and for reading by yourself, see [`Reactor::watch`].
     ///
     /// # Errors
     /// When it cannot be polled or registered.
@@ -400,6 +406,9 @@ impl<S: Sys> Drop for Reactor<S> {
         }
         for socket in self.sockets.drain(..).flatten() {
             self.sys.close(socket, false);
+        }
+        for watched in self.watched.drain(..).flatten() {
+            self.sys.close_watched(watched);
         }
     }
 }

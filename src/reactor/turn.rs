@@ -28,6 +28,7 @@ impl<S: Sys> Reactor<S> {
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_watches();
         self.run_tasks();
         if let Some(grace) = stop {
             self.stop(grace);
@@ -35,6 +36,7 @@ impl<S: Sys> Reactor<S> {
         self.run_deadlines();
         self.run_queue();
         turn.closed = self.reap_all();
+        self.reap_watches();
         for at in 0..self.core.spent.len() {
             let slot = self.core.spent[at];
             // It may have been ended by another since.
@@ -52,6 +54,7 @@ impl<S: Sys> Reactor<S> {
         !self.core.queue.is_empty()
             || !self.core.posts.is_empty()
             || !self.core.reaping.is_empty()
+            || self.core.watches.is_busy()
             || self.accepts_wait()
             || self.handle.is_pending()
             || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0)
@@ -91,6 +94,7 @@ impl<S: Sys> Reactor<S> {
                             l.event = true;
                         }
                     }
+                    Token::Watch(id) => core.watches.mark(id),
                     Token::Wake => {}
                 }
             })
