@@ -196,7 +196,8 @@ pub struct Source<'a> {
     ready: Ready,
     interest: Ready,
     io: &'a mut dyn Descriptor,
-    read: bool,
+    /// Ends that this call cannot have learned of: what it tried decided nothing, or found something before them.
+    again: Ready,
     closed: bool,
     wish: Option<Ready>,
 }
@@ -236,12 +237,17 @@ impl Source<'_> {
     /// One `read(2)` into `into`; 0 at the end. How many bytes of it were filled.
     ///
     /// # Errors
-    /// Those of `read(2)`: `WouldBlock` and `Interrupted` among them, after both of which the callback comes again as
-    /// long as the descriptor is ready.
+    /// Those of `read(2)`: `WouldBlock` and `Interrupted` among them. Both decide nothing: the callback comes again as
+    /// long as the descriptor is ready, or at its end.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.io.read(into)?;
-        self.read |= n > 0;
-        Ok(n)
+        let result = self.io.read(into);
+        match &result {
+            // Bytes before the end that the kernel could not count: there may be more.
+            Ok(1..) => self.again = self.again.or(Ready::READ_CLOSED),
+            Ok(0) => {}
+            Err(e) => self.undecided(e, Ready::READ_CLOSED),
+        }
+        result
     }
 
     /// One `write(2)` from `from`. How many bytes were taken.
@@ -249,7 +255,21 @@ impl Source<'_> {
     /// # Errors
     /// Those of `write(2)`, as for [`Source::read`].
     pub fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.io.write(from)
+        let result = self.io.write(from);
+        if let Err(e) = &result {
+            self.undecided(e, Ready::WRITE_CLOSED);
+        }
+        result
+    }
+
+    /// An attempt that was interrupted, or would have waited, has not met the `end` that it could have met.
+    fn undecided(&mut self, e: &io::Error, end: Ready) {
+        if e.kind() == io::ErrorKind::Interrupted {
+            self.again = ENDS;
+        } else if e.kind() == io::ErrorKind::WouldBlock {
+            // An error can pend beside it, on a socket's error queue, and would be told for ever.
+            self.again = self.again.or(end);
+        }
     }
 
     /// Wants to hear of `interest` when this call has returned; see [`Table::set_interest`].
@@ -361,8 +381,8 @@ impl<S: Sys> Reactor<S> {
         let at_end = Ready::when(ready.any(Ready::READ_CLOSED), Ready::READABLE);
         let ready = ready.or(at_end.and(interest));
         let mut open = Open { sys: &mut self.sys, watched };
-        let mut source =
-            Source { id, ready, interest, io: &mut open, read: false, closed: false, wish: None };
+        let again = Ready::NONE;
+        let mut source = Source { id, ready, interest, io: &mut open, again, closed: false, wish: None };
         // The callback and the core live outside the closure: a panic leaves them whole.
         let (services, core) = (&mut self.services, &mut self.core);
         let ok = contain(|| {
@@ -370,13 +390,10 @@ impl<S: Sys> Reactor<S> {
                 call(service.as_any(), core, &mut source);
             }
         });
-        let (read, closed, wish) = (source.read, source.closed, source.wish);
+        let (again, closed, wish) = (source.again, source.closed, source.wish);
         if let Some(watch) = self.core.watches.entries.get_mut(slot as usize) {
             watch.call = Some(call);
-            if read {
-                // There was something before the end that the kernel could not count; there may be more.
-                watch.told = watch.told.without(Ready::READ_CLOSED);
-            }
+            watch.told = watch.told.without(again);
         }
         if ok.is_none() {
             log::error!("task.panicked: the callback of watch {id} panicked; it was ended");
