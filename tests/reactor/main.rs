@@ -17,3 +17,4 @@ mod posts;
 mod services;
 mod support;
 mod timers;
+mod watch;
