@@ -133,8 +133,8 @@ fn a_pipe_is_written_as_its_reader_takes_the_bytes_and_hears_when_nobody_reads()
     rig.until("all is written", |_| bytes(&heard) == ALL);
     let (reader, all) = thread.join().unwrap();
     assert!(all == heard.lock().unwrap().bytes, "other bytes came out");
-    assert!(take(&heard).iter().all(|ready| *ready == W));
     assert_idle(&mut rig);
+    assert!(take(&heard).iter().all(|ready| *ready == W));
     drop(reader);
     rig.reactor.with(rig.key, |_, table| table.set_interest(id, W));
     rig.until("the end is told", |_| !heard.lock().unwrap().ready.is_empty());

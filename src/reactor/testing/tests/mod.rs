@@ -3,3 +3,4 @@
 mod differential;
 mod promises;
 mod rig;
+mod watched;
