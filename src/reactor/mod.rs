@@ -84,6 +84,9 @@ pub use self::task::Handle;
 pub use self::time::Time;
 pub use self::watch::Source;
 
+#[cfg(feature = "signals")]
+pub(crate) use self::service::contain;
+
 /// Counts of a reactor since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
