@@ -118,8 +118,12 @@ impl Sys for Null {
 
     fn close(&mut self, (): (), _: bool) {}
 
-    fn watch(&mut self, fd: OwnedFd, _: Token) -> io::Result<OwnedFd> {
+    fn watch(&mut self, fd: OwnedFd, _: Token, _: Ready) -> io::Result<OwnedFd> {
         Ok(fd)
+    }
+
+    fn widen(&mut self, _: &OwnedFd, _: Token, _: Ready) -> io::Result<()> {
+        Ok(())
     }
 
     fn watched_ready(&mut self, _: &OwnedFd, _: Ready) -> io::Result<Ready> {

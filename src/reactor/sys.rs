@@ -324,12 +324,18 @@ pub trait Sys: 'static {
     /// Closes a socket; `abort` sends RST instead of what is queued.
     fn close(&mut self, socket: Self::Socket, abort: bool);
 
-    /// Takes over a descriptor of any pollable kind and registers it for reading, writing and urgent data, once and for
-    /// all. Its flags are left as they are.
+    /// Takes over a descriptor of any pollable kind and registers it for the kinds READABLE and WRITABLE in `interest`,
+    /// and for urgent data, hang-ups and errors. Its flags are left as they are.
     ///
     /// # Errors
     /// `InvalidInput` for what cannot be polled, such as a regular file, and those of `epoll_ctl(2)`.
-    fn watch(&mut self, fd: OwnedFd, token: Token) -> io::Result<Self::Watched>;
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<Self::Watched>;
+
+    /// Registers a watched descriptor for more kinds: those of `interest` from now on, and what it is ready for then.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    fn widen(&mut self, watched: &Self::Watched, token: Token, interest: Ready) -> io::Result<()>;
 
     /// What a watched descriptor is ready for at this moment, of the kinds READABLE, WRITABLE and PRIORITY in
     /// `interest`; and its ends:

@@ -7,9 +7,8 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use slab::Slab;
 
@@ -18,6 +17,11 @@ use super::id::{Token, WatchId};
 use super::service::{Bound, contain};
 use super::sys::{Ready, Sys};
 use super::{Error, Handler, Key, Reactor, Table};
+
+mod source;
+
+use source::Open;
+pub use source::Source;
 
 /// What an interest can name.
 const KINDS: Ready = Ready::READABLE.or(Ready::WRITABLE).or(Ready::PRIORITY);
@@ -32,6 +36,10 @@ struct Watch {
     serial: u32,
     service: u16,
     interest: Ready,
+    /// The kinds that its descriptor is registered for: all that it ever wanted to hear of. To be registered for more
+    /// would wake the loop for nothing, as an eventfd that is read becomes writable; to be registered for less again
+    /// would cost a system call for each change of the interest.
+    registered: Ready,
     /// Ends that the callback has heard of and that have lasted since.
     told: Ready,
     /// It is in the queue.
@@ -144,6 +152,11 @@ impl Watches {
             assert!(is_open(slot), "watch {slot} has no descriptor");
             assert!(watch.call.is_some(), "watch {slot} has lost its callback");
             assert!(watch.interest.without(KINDS).is_none(), "watch {slot} wants what cannot be wanted");
+            let registered = watch.interest.without(watch.registered).is_none();
+            assert!(
+                registered || watch.queued || watch.ended,
+                "watch {slot} is not registered for its interest"
+            );
             assert!(watch.told.without(ENDS).is_none(), "watch {slot} was told what is no end");
             let count = |list: &mut dyn Iterator<Item = &u32>| list.filter(|s| **s == slot).count();
             assert_eq!(count(&mut self.queue.iter()), usize::from(watch.queued), "watch {slot} in the queue");
@@ -161,125 +174,6 @@ impl Watches {
             let told = w.told;
             (slot as u32, w.interest, move |ready| is_news(ready, told))
         })
-    }
-}
-
-/// The descriptor's side of a [`Source`], whatever the kernel.
-trait Descriptor {
-    fn fd(&self) -> BorrowedFd<'_>;
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    fn write(&mut self, from: &[u8]) -> io::Result<usize>;
-}
-
-struct Open<'a, S: Sys> {
-    sys: &'a mut S,
-    watched: &'a S::Watched,
-}
-
-impl<S: Sys> Descriptor for Open<'_, S> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.watched.as_fd()
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.sys.watched_read(self.watched, into)
-    }
-
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.sys.watched_write(self.watched, from)
-    }
-}
-
-/// A watched descriptor in the hands of its callback.
-pub struct Source<'a> {
-    id: WatchId,
-    ready: Ready,
-    interest: Ready,
-    io: &'a mut dyn Descriptor,
-    /// Ends that this call cannot have learned of: what it tried decided nothing, or found something before them.
-    again: Ready,
-    closed: bool,
-    wish: Option<Ready>,
-}
-
-impl fmt::Debug for Source<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Source").field("id", &self.id).field("ready", &self.ready).finish_non_exhaustive()
-    }
-}
-
-impl Source<'_> {
-    /// The watch.
-    pub const fn id(&self) -> WatchId {
-        self.id
-    }
-
-    /// What the kernel said just before this call: of READABLE, WRITABLE and PRIORITY those that the interest names,
-    /// and ends.
-    ///
-    /// READABLE means that a read has something to say: bytes, or the end of them (it stands beside READ_CLOSED then).
-    /// ERROR stands for a pending error, which the next read or write fetches, or for a pipe that nobody reads.
-    pub const fn ready(&self) -> Ready {
-        self.ready
-    }
-
-    /// What the watch wanted to hear of when this call began.
-    pub const fn interest(&self) -> Ready {
-        self.interest
-    }
-
-    /// The descriptor, for system calls of your own. On the simulator it is a stand-in that only [`Source::read`] and
-    /// [`Source::write`] understand.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.io.fd()
-    }
-
-    /// One `read(2)` into `into`; 0 at the end. How many bytes of it were filled.
-    ///
-    /// # Errors
-    /// Those of `read(2)`: `WouldBlock` and `Interrupted` among them. Both decide nothing: the callback comes again as
-    /// long as the descriptor is ready, or at its end.
-    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let result = self.io.read(into);
-        match &result {
-            // Bytes before the end that the kernel could not count: there may be more.
-            Ok(1..) => self.again = self.again.or(Ready::READ_CLOSED),
-            Ok(0) => {}
-            Err(e) => self.undecided(e, Ready::READ_CLOSED),
-        }
-        result
-    }
-
-    /// One `write(2)` from `from`. How many bytes were taken.
-    ///
-    /// # Errors
-    /// Those of `write(2)`, as for [`Source::read`].
-    pub fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        let result = self.io.write(from);
-        if let Err(e) = &result {
-            self.undecided(e, Ready::WRITE_CLOSED);
-        }
-        result
-    }
-
-    /// An attempt that was interrupted, or would have waited, has not met the `end` that it could have met.
-    fn undecided(&mut self, e: &io::Error, end: Ready) {
-        if e.kind() == io::ErrorKind::Interrupted {
-            self.again = ENDS;
-        } else if e.kind() == io::ErrorKind::WouldBlock {
-            // An error can pend beside it, on a socket's error queue, and would be told for ever.
-            self.again = self.again.or(end);
-        }
-    }
-
-    /// Wants to hear of `interest` when this call has returned; see [`Table::set_interest`].
-    pub const fn set_interest(&mut self, interest: Ready) {
-        self.wish = Some(interest);
-    }
-
-    /// Ends the watch when this call has returned: its descriptor is closed at the end of the turn.
-    pub const fn close(&mut self) {
-        self.closed = true;
     }
 }
 
@@ -324,13 +218,17 @@ impl<S: Sys> Reactor<S> {
         });
         let watches = &mut self.core.watches;
         let id = WatchId { slot: watches.entries.vacant_key() as u32, serial: watches.next_serial };
-        let watched =
-            self.sys.watch(fd.into(), Token::Watch(id)).map_err(|e| Error::new("watch", None, e))?;
+        let interest = interest.and(KINDS);
+        let watched = self
+            .sys
+            .watch(fd.into(), Token::Watch(id), interest)
+            .map_err(|e| Error::new("watch", None, e))?;
         watches.next_serial = id.serial.wrapping_add(2);
         watches.entries.insert(Watch {
             serial: id.serial,
             service: key.index,
-            interest: interest.and(KINDS),
+            interest,
+            registered: interest,
             told: Ready::NONE,
             queued: false,
             ended: false,
@@ -381,8 +279,7 @@ impl<S: Sys> Reactor<S> {
         let at_end = Ready::when(ready.any(Ready::READ_CLOSED), Ready::READABLE);
         let ready = ready.or(at_end.and(interest));
         let mut open = Open { sys: &mut self.sys, watched };
-        let again = Ready::NONE;
-        let mut source = Source { id, ready, interest, io: &mut open, again, closed: false, wish: None };
+        let mut source = Source::new(id, ready, interest, &mut open);
         // The callback and the core live outside the closure: a panic leaves them whole.
         let (services, core) = (&mut self.services, &mut self.core);
         let ok = contain(|| {
@@ -416,7 +313,17 @@ impl<S: Sys> Reactor<S> {
         if watch.ended || watch.interest.is_none() {
             return None;
         }
-        let ready = match self.sys.watched_ready(watched, watch.interest) {
+        let mut widened = Ok(());
+        if !watch.interest.without(watch.registered).is_none() {
+            let all = watch.registered.or(watch.interest);
+            let token = Token::Watch(WatchId { slot, serial: watch.serial });
+            // Before the kernel is asked: what comes in between makes an event.
+            widened = self.sys.widen(watched, token, all);
+            if widened.is_ok() {
+                watch.registered = all;
+            }
+        }
+        let ready = match widened.and_then(|()| self.sys.watched_ready(watched, watch.interest)) {
             Ok(ready) => ready,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {
                 self.core.watches.enqueue(slot);

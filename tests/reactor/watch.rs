@@ -195,6 +195,22 @@ fn an_eventfd_wakes_a_loop_that_sleeps() {
 }
 
 #[test]
+fn an_eventfd_that_is_read_does_not_wake_the_loop_by_its_room() {
+    let (mut rig, heard) = (rig(), Shared::default());
+    let fd = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+    let other = fd.try_clone().unwrap();
+    rig.reactor.watch(rig.key, fd, R, read_by(8, false, &heard)).unwrap();
+    assert_idle(&mut rig);
+    for n in 1..4 {
+        rustix::io::write(&other, &1u64.to_ne_bytes()).unwrap();
+        assert_eq!(rig.reactor.turn(Some(PATIENCE)).unwrap().events, 1);
+        assert_eq!((bytes(&heard), rig.reactor.next_wait()), (8 * n, None));
+        let turn = rig.reactor.turn(Some(Duration::from_millis(10))).unwrap();
+        assert_eq!(turn.events, 0, "the loop is woken for nothing");
+    }
+}
+
+#[test]
 fn a_timerfd_ticks_and_each_tick_is_counted() {
     let (mut rig, heard) = (rig(), Shared::default());
     let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).unwrap();

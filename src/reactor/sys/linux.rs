@@ -29,9 +29,6 @@ use crate::reactor::time::Time;
 /// How many events one poll takes: enough that a busy turn shares one `epoll_wait` among all its connections.
 const EVENTS: usize = 1024;
 
-/// What sockets and watched descriptors are registered for.
-const EVERYTHING: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
-
 /// Linux through mio, socket2 and rustix.
 pub struct MioSys {
     poll: Poll,
@@ -230,7 +227,7 @@ impl Sys for MioSys {
     }
 
     fn register(&mut self, socket: &MioSocket, token: Token) -> io::Result<()> {
-        self.add(socket.fd.as_raw_fd(), token, EVERYTHING)
+        self.add(socket.fd.as_raw_fd(), token, to_poll(Ready::READABLE.or(Ready::WRITABLE)))
     }
 
     fn connected(&mut self, socket: &MioSocket) -> io::Result<bool> {
@@ -311,8 +308,8 @@ impl Sys for MioSys {
         drop(socket);
     }
 
-    fn watch(&mut self, fd: OwnedFd, token: Token) -> io::Result<OwnedFd> {
-        match self.add(fd.as_raw_fd(), token, EVERYTHING) {
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<OwnedFd> {
+        match self.add(fd.as_raw_fd(), token, to_poll(interest)) {
             // epoll_ctl(2): "the target file fd does not support epoll".
             Err(e) if e.raw_os_error() == Some(Errno::PERM.raw_os_error()) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -320,6 +317,11 @@ impl Sys for MioSys {
             )),
             added => added.map(|()| fd),
         }
+    }
+
+    fn widen(&mut self, watched: &OwnedFd, token: Token, interest: Ready) -> io::Result<()> {
+        let token = mio::Token(token.pack() as usize);
+        self.poll.registry().reregister(&mut SourceFd(&watched.as_raw_fd()), token, to_poll(interest))
     }
 
     fn watched_ready(&mut self, watched: &OwnedFd, interest: Ready) -> io::Result<Ready> {
@@ -363,6 +365,13 @@ impl Sys for MioSys {
     fn descriptor_limit(&self) -> Option<u64> {
         getrlimit(Resource::Nofile).current
     }
+}
+
+/// What to register for; urgent data always, which costs nothing where there is none.
+fn to_poll(interest: Ready) -> Interest {
+    let with = |to: Interest, kind, add| if interest.any(kind) { to.add(add) } else { to };
+    let reads = with(Interest::PRIORITY, Ready::READABLE, Interest::READABLE);
+    with(reads, Ready::WRITABLE, Interest::WRITABLE)
 }
 
 /// Raises the soft limit of descriptors to the hard one, and says what it is then. For programs: a library

@@ -56,6 +56,8 @@ pub enum Call {
     ShutdownWrite,
     /// `watch`.
     Watch,
+    /// `widen`.
+    Widen,
     /// `watched_ready`; it fails as an interrupted one.
     WatchedReady,
 }
@@ -261,6 +263,18 @@ impl Kernel {
         let registration = Registration { token, interest, due: None };
         let twice = self.processes[process.0].registrations.insert(id, registration);
         assert!(twice.is_none(), "seed {}: {token:?} registers a descriptor twice", self.seed);
+        if self.mask(id) & interest != 0 {
+            self.edge(id);
+        }
+    }
+
+    /// Registers a descriptor again, for something else: what it is ready for then is reported.
+    pub(super) fn reregister(&mut self, process: ProcessId, id: Id, token: Token, interest: u8) {
+        let registered = self.processes[process.0].registrations.get_mut(&id);
+        let Some(registration) = registered.filter(|r| r.token == token) else {
+            panic!("seed {}: {token:?} is not registered", self.seed);
+        };
+        registration.interest = interest;
         if self.mask(id) & interest != 0 {
             self.edge(id);
         }

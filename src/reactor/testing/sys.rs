@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::kernel::{Call, Id, Kernel, ProcessId};
 use super::socket::{Kind, Owner, bits};
-use super::watched::SimWatched;
+use super::watched::{SimWatched, interest_bits};
 use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
@@ -232,9 +232,15 @@ impl Sys for SimSys {
         kernel.close(socket.id, abort);
     }
 
-    fn watch(&mut self, fd: OwnedFd, token: Token) -> io::Result<SimWatched> {
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<SimWatched> {
         self.enter(Call::Watch, &[Errno::NOSPC, Errno::NOMEM])?;
-        SimWatched::new(&self.kernel, self.process, fd, token)
+        SimWatched::new(&self.kernel, self.process, fd, token, interest)
+    }
+
+    fn widen(&mut self, watched: &SimWatched, token: Token, interest: Ready) -> io::Result<()> {
+        self.enter(Call::Widen, &[Errno::NOMEM])?;
+        self.kernel.borrow_mut().reregister(self.process, watched.id, token, interest_bits(interest));
+        Ok(())
     }
 
     fn watched_ready(&mut self, watched: &SimWatched, interest: Ready) -> io::Result<Ready> {

@@ -32,8 +32,9 @@ impl SimWatched {
         process: ProcessId,
         fd: OwnedFd,
         token: Token,
+        interest: Ready,
     ) -> io::Result<Self> {
-        let id = kernel.borrow_mut().watch(process, fd.as_raw_fd(), token)?;
+        let id = kernel.borrow_mut().watch(process, fd.as_raw_fd(), token, interest)?;
         Ok(Self { kernel: Rc::clone(kernel), id, process, stand_in: Some(fd) })
     }
 
@@ -76,8 +77,14 @@ impl fmt::Debug for SimWatched {
     }
 }
 
+/// What mio registers for `interest`, and urgent data always.
+pub(super) fn interest_bits(interest: Ready) -> u8 {
+    let when = |kind, bits| if interest.any(kind) { bits } else { 0 };
+    bits::PRI | when(Ready::READABLE, bits::IN | bits::RDHUP) | when(Ready::WRITABLE, bits::OUT)
+}
+
 impl Kernel {
-    fn watch(&mut self, process: ProcessId, fd: RawFd, token: Token) -> Result<Id, Errno> {
+    fn watch(&mut self, process: ProcessId, fd: RawFd, token: Token, interest: Ready) -> Result<Id, Errno> {
         // Whatever is no descriptor of this world counts as a file.
         let id = self.adoptable.remove(&fd).ok_or(Errno::INVAL)?;
         self.hand_over(id, Owner::Process(process));
@@ -85,7 +92,7 @@ impl Kernel {
         p.sockets -= 1;
         p.watched += 1;
         self.watched.insert(id);
-        self.register(process, id, token, bits::IN | bits::OUT | bits::RDHUP | bits::PRI);
+        self.register(process, id, token, interest_bits(interest));
         Ok(id)
     }
 

@@ -80,8 +80,14 @@ impl<S: Sys> Watching<S> {
         let token = Token::Watch(WatchId { slot: 0, serial: self.serial });
         self.serial += 2;
         self.rig.names.insert(token.pack(), "w");
-        self.watched = Some(self.rig.sys.watch(fd, token).unwrap());
+        self.watched = Some(self.rig.sys.watch(fd, token, R).unwrap());
         self.rig.events("registered");
+    }
+
+    fn widen(&mut self, interest: Ready) {
+        let token = Token::Watch(WatchId { slot: 0, serial: self.serial - 2 });
+        self.rig.sys.widen(self.watched.as_ref().unwrap(), token, interest).unwrap();
+        self.rig.events("widened");
     }
 
     /// Notes what polls tell, and what the kernel answers for each interest.
@@ -152,6 +158,19 @@ script!(a_watched_descriptor_is_ready_as_long_as_bytes_are_left, |w, other| {
     w.look("answered");
 });
 
+script!(what_nobody_wants_makes_no_event_and_is_told_once_it_is_wanted, |w, other| {
+    w.write(b"x");
+    other.drain();
+    w.look("room came and nobody wants it");
+    w.widen(R.or(W));
+    w.write(b"x");
+    other.drain();
+    w.look("room came and is wanted");
+    other.send(b"bytes");
+    w.look("bytes");
+    w.widen(R.or(W));
+});
+
 script!(bytes_before_a_half_close_are_told_apart_from_it, |w, other| {
     other.send(b"last words");
     other.finish();
@@ -195,6 +214,7 @@ script!(a_reset_is_an_error_until_it_is_fetched, |w, other| {
 script!(a_full_descriptor_is_not_writable_until_the_other_end_reads, |w, other| {
     w.fill();
     w.look("full");
+    w.widen(R.or(W));
     other.drain();
     w.look("drained");
     w.write(b"x");
@@ -219,7 +239,7 @@ script!(a_released_descriptor_makes_no_events_and_is_told_of_when_it_is_watched_
 fn what_cannot_be_polled_is_refused() {
     fn refused(sys: &mut impl Sys, fd: std::fs::File) -> std::io::ErrorKind {
         let token = Token::Watch(WatchId { slot: 0, serial: 1 });
-        sys.watch(fd.into(), token).map(|_| ()).unwrap_err().kind()
+        sys.watch(fd.into(), token, R).map(|_| ()).unwrap_err().kind()
     }
     let real = refused(&mut MioSys::new().unwrap(), tempfile::tempfile().unwrap());
     let sim = refused(&mut World::new(1).sys(), tempfile::tempfile().unwrap());
