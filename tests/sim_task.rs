@@ -39,7 +39,7 @@ fn posts_run_in_their_order_and_one_turn_later() {
             std::thread::spawn(move || {
                 for n in 0..50 {
                     let count = Arc::clone(&count);
-                    assert!(handle.post(key, move |_, _| count.lock().unwrap().push((thread, n))));
+                    assert!(handle.post(key, move |_, _| count.lock().unwrap().push((thread, n))).is_ok());
                 }
             })
         })
@@ -53,7 +53,7 @@ fn posts_run_in_their_order_and_one_turn_later() {
         assert_eq!(order, (0..50).collect::<Vec<_>>());
     }
     drop(side);
-    assert!(!handle.post(key, |_, _| {}));
+    assert!(handle.post(key, |_, _| {}).is_err());
 }
 
 #[test]

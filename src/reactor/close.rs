@@ -176,6 +176,10 @@ classes! {
     SOCKET_INVALID "socket.invalid" false "The system does not accept this address or option." "Check the endpoint and its options.";
     LIMIT_RX_FULL "limit.rx_full" false "The receive buffer is full and its handler can make nothing of it." "The peer sends a unit larger than the protocol's bound.";
     TASK_PANICKED "task.panicked" false "A callback panicked; its connection or task was ended." "This is a bug in the handler: see the panic message.";
+    TASK_LATE "task.late" true "The loop was too busy to start a task in time." "Find the callback that holds the loop, and move its work to offload or cooperate.";
+    TASK_TIMED_OUT "task.timed_out" true "A result did not come within its time." "Allow more time, or find out why it takes so long.";
+    TASK_CANCELLED "task.cancelled" true "A task was cancelled before it could end." "Nothing to do if that was meant; else see who stopped the reactor or dropped the completer.";
+    TASK_QUEUE_FULL "task.queue_full" true "A bounded queue of work is full." "Try again later, do less, or raise the queue's bound.";
     FILE_TRUNCATED "http.file_truncated" true "The file became shorter while it was sent." "Replace files by renaming, not by rewriting them in place.";
     FILE_UNREADABLE "file.unreadable" false "The file could not be read while it was sent." "Check the disk and the file's permissions.";
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use super::buffer::{Input, Output};
 use super::class::Class;
-use super::close::Report;
+use super::close::{self, Report};
 use super::endpoint::Endpoint;
 use super::id::{ConnId, ListenerId};
 use super::limits::Limits;
 use super::sys::Peer;
 use super::table::Table;
+use super::task::TaskReport;
 
 /// A protocol: one value serves all connections of its service.
 ///
@@ -88,6 +89,15 @@ pub trait Handler: Sized + 'static {
     fn on_drain(&mut self, conn: &mut Self::Conn, ctx: &mut Ctx<'_, Self>) {
         let _ = conn;
         ctx.close_clean();
+    }
+
+    /// A task of this service went wrong and nobody waits for its result: it panicked (`task.panicked`), it was
+    /// started later than `Config::task_late` allows (`task.late`; it ran all the same), or the reactor stopped before
+    /// it could run (`task.cancelled`). The default logs it.
+    fn on_task_error(&mut self, report: &TaskReport, table: &mut Table<'_, Self>) {
+        let _ = table;
+        let level = if report.class == &close::TASK_PANICKED { log::Level::Error } else { log::Level::Debug };
+        log::log!(level, "{report}");
     }
 
     /// The connection is no more: how it ended and where its time went. The table still reaches the others.

@@ -39,21 +39,62 @@ pub struct ListenerId {
 
 /// A watched descriptor of one reactor; see [`Reactor::watch`](super::Reactor::watch). As with [`ConnId`], a stale one
 /// is harmless.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WatchId {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
 }
 
-impl fmt::Display for WatchId {
+impl fmt::Debug for WatchId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.serial)
+        write!(f, "w{}.{}", self.slot, self.serial)
     }
 }
 
-/// Work that was posted to a handler.
+impl fmt::Display for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A task of one reactor: work that was posted, filed for a time, waits for a result or is done on a thread. As with
+/// [`ConnId`], a stale one is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+impl TaskId {
+    /// Slot and serial in one number, for logs.
+    pub const fn as_u64(self) -> u64 {
+        (self.serial as u64) << 32 | self.slot as u64
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.slot == u32::MAX {
+            // A post of another thread: it never had a slot.
+            write!(f, "t-.{}", self.serial)
+        } else {
+            write!(f, "t{}.{}", self.slot, self.serial)
+        }
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Tasks that are cancelled together, see [`Table::group`](super::Table::group). A stale one is harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct TaskId(pub(crate) u64);
+pub struct GroupId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a poll token must hold a slot and a serial, 64 bits");

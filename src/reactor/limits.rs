@@ -60,6 +60,17 @@ pub struct Config {
     pub turn_accepts_max: u32,
     /// Wait before a listener that ran out of descriptors tries again without a close. Default 100 ms.
     pub accept_pause: Duration,
+    /// A callback, or a stretch of several, that takes longer is named in the log and in
+    /// [`Reactor::slow`](super::Reactor::slow). `None`: none is. Default 100 ms.
+    pub slow_callback: Option<Duration>,
+    /// Tasks that run in one turn: posts, results, timers. The rest is first in the next turn. Default 1024.
+    pub turn_tasks_max: u32,
+    /// Time a turn for work in slices ([`Table::cooperate`](super::Table::cooperate)). Default 1 ms.
+    pub cooperate_slice: Duration,
+    /// Posts of other threads that may wait in the queue of a [`Handle`](super::Handle). Default 65,536.
+    pub posts_max: usize,
+    /// A task that is started later than this is reported as `task.late`. `None`: never. Default 1 s.
+    pub task_late: Option<Duration>,
 }
 
 impl Default for Config {
@@ -70,6 +81,11 @@ impl Default for Config {
             turn_reads_max: 16,
             turn_accepts_max: 64,
             accept_pause: Duration::from_millis(100),
+            slow_callback: Some(Duration::from_millis(100)),
+            turn_tasks_max: 1024,
+            cooperate_slice: Duration::from_millis(1),
+            posts_max: 1 << 16,
+            task_late: Some(Duration::from_secs(1)),
         }
     }
 }

@@ -32,12 +32,13 @@
 //! # }
 //! ```
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use slab::Slab;
 
+pub mod account;
 pub mod buffer;
 #[cfg(any(test, feature = "testing"))]
 mod check;
@@ -46,13 +47,18 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+mod handle;
 mod handler;
+pub mod histogram;
 pub mod id;
 pub mod ledger;
 mod limits;
 mod link;
 mod listener;
+mod offload;
 mod service;
+mod shutdown;
+mod slow;
 pub mod sys;
 mod table;
 mod task;
@@ -62,46 +68,43 @@ pub mod time;
 pub mod timers;
 mod turn;
 mod watch;
+mod watchdog;
+mod workers;
 
+use self::account::Account;
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
 use self::ledger::Stamps;
+use self::link::NONE;
 use self::listener::Listener;
 use self::service::{Bound, Service};
+use self::shutdown::Drain;
 use self::sys::{Adopted, SetupParts, Sys};
 
+pub use self::account::Stats;
 pub use self::buffer::{Input, Output};
 pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
+pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
-pub use self::id::{ConnId, ListenerId, TaskId, WatchId};
+pub use self::histogram::Histogram;
+pub use self::id::{ConnId, GroupId, ListenerId, TaskId, WatchId};
 pub use self::limits::{Config, Limits};
 pub use self::service::Key;
+pub use self::shutdown::{DrainReport, Hold, Stage};
+pub use self::slow::{Callback, Ran, Slow};
 pub use self::sys::{MioSys, Peer, Ready};
 pub use self::table::Table;
-pub use self::task::Handle;
+pub use self::task::{
+    Completer, Missed, Permit, QueueId, SemaphoreId, SendError, Sender, Step, TaskError, TaskRecord,
+    TaskReport,
+};
 pub use self::time::Time;
 pub use self::watch::Source;
 
 #[cfg(feature = "signals")]
 pub(crate) use self::service::contain;
-
-/// Counts of a reactor since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections that ended.
-    pub closed: u64,
-    /// Connections accepted and dropped because no descriptor was left.
-    pub shed: u64,
-    /// Times that a listener paused at the gate or for want of descriptors.
-    pub pauses: u64,
-    /// Connections refused at `connections_max` or `per_client_max`.
-    pub limited: u64,
-    /// Times that a connection spent its budget of a turn.
-    pub exhausted: u64,
-}
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,14 +118,6 @@ pub struct Turn {
     pub closed: usize,
     /// Whether a drain has come to its end: `run` returns.
     pub stopped: bool,
-}
-
-/// A drain under way.
-struct Drain {
-    until: Time,
-    /// The turn in which handlers are told: one after the last accepts, so that what their peers have already sent
-    /// is seen first.
-    tell: u64,
 }
 
 /// One event loop with its services. Several can live in one process, one thread each.
@@ -148,7 +143,7 @@ pub struct Reactor<S: Sys = MioSys> {
     gate: u32,
     last_pause_log: Time,
     drain: Option<Drain>,
-    stats: Stats,
+    last_drain: Option<DrainReport>,
     /// Kept between turns so that a turn allocates nothing.
     scratch: Vec<u32>,
 }
@@ -158,7 +153,7 @@ impl<S: Sys> std::fmt::Debug for Reactor<S> {
         f.debug_struct("Reactor")
             .field("connections", &self.core.links.len())
             .field("listeners", &self.listeners.len())
-            .field("stats", &self.stats)
+            .field("stats", self.stats())
             .finish_non_exhaustive()
     }
 }
@@ -193,7 +188,9 @@ impl<S: Sys> Reactor<S> {
     pub fn with_sys(mut sys: S, config: Config) -> Self {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
-        let handle = Handle::new(sys.waker());
+        let handle = Handle::new(sys.waker(), config.posts_max);
+        let workers = Box::new(workers::Nobody);
+        let account = Account::new(config.slow_callback);
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
             let reserve = (limit / 8).max(16);
@@ -201,7 +198,7 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix.as_secs()),
+            core: Core::new(now, unix.as_secs(), account, handle.clone(), workers),
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -214,7 +211,7 @@ impl<S: Sys> Reactor<S> {
             gate,
             last_pause_log: Time::ZERO,
             drain: None,
-            stats: Stats::default(),
+            last_drain: None,
             scratch: Vec::new(),
         }
     }
@@ -224,6 +221,7 @@ impl<S: Sys> Reactor<S> {
         let limits = handler.limits();
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
+        self.core.account.add_service(type_name::<H>());
         self.core.services.push(ServiceInfo {
             timeouts,
             limits,
@@ -293,7 +291,6 @@ impl<S: Sys> Reactor<S> {
         to: &Endpoint,
         conn: H::Conn,
     ) -> Result<ConnId, Error> {
-        self.refresh_clock();
         self.with(key, |_, table| table.connect(to, conn).ok()).ok_or_else(|| {
             Error::new("connect to", Some(to.short()), std::io::ErrorKind::InvalidInput.into())
         })
@@ -305,7 +302,6 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When it cannot be polled or registered.
     pub fn adopt<H: Handler>(&mut self, key: Key<H>, fd: OwnedFd, conn: H::Conn) -> Result<ConnId, Error> {
-        self.refresh_clock();
         let fail = |e| Error::new("adopt", None, e);
         let Adopted { socket, peer, reads, writes } = self.sys.adopt(fd).map_err(fail)?;
         let index = self.with(key, |_, table| table.conns.insert(Some(conn)) as u32);
@@ -337,6 +333,8 @@ impl<S: Sys> Reactor<S> {
     /// When the key is of another reactor and of another type.
     #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
     pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
+        // What is filed from here counts from now, not from the last turn.
+        self.refresh_clock();
         let service: &mut dyn Any = self
             .services
             .get_mut(key.index as usize)
@@ -352,9 +350,16 @@ impl<S: Sys> Reactor<S> {
         self.handle.clone()
     }
 
-    /// Counts since the reactor was made.
-    pub const fn stats(&self) -> Stats {
-        self.stats
+    /// What was counted since the reactor was made. Always on; some thirty nanoseconds a turn.
+    pub fn stats(&self) -> &Stats {
+        self.core.account.stats()
+    }
+
+    /// The last 16 callbacks and stretches of callbacks that took longer than [`Config::slow_callback`], the oldest
+    /// first. At first the stretch is known in which a slow callback lies; if it is slow again within the next ten
+    /// turns, it is named alone and with its own time.
+    pub fn slow(&self) -> impl Iterator<Item = &Slow> {
+        self.core.account.slow()
     }
 
     /// Connections of all services.
@@ -374,22 +379,11 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// Those of [`Reactor::turn`].
     pub fn run(&mut self) -> Result<(), Error> {
-        while !self.turn(None)?.stopped {}
-        Ok(())
-    }
-
-    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
-    pub fn stop(&mut self, grace: Duration) {
-        self.refresh_clock();
-        let until = self.core.now + grace;
-        match &mut self.drain {
-            Some(drain) => drain.until = drain.until.min(until),
-            None => {
-                self.core.draining = true;
-                self.close_listeners();
-                self.drain = Some(Drain { until, tell: self.core.turn + 1 });
-            }
+        let mut turn = self.turn(None)?;
+        while !turn.stopped {
+            turn = self.next_turn(None)?;
         }
+        Ok(())
     }
 
     fn place_socket(&mut self, slot: u32, socket: S::Socket) {

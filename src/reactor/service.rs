@@ -12,6 +12,7 @@ use super::handler::{Accepted, Ctx, Handler, Refuse};
 use super::link::flag::*;
 use super::link::{Call, NONE};
 use super::table::{ConnSlab, Table};
+use super::task::TaskReport;
 
 /// The states of the connections of `H`.
 pub(crate) type Conns<H> = ConnSlab<<H as Handler>::Conn>;
@@ -51,6 +52,8 @@ pub(crate) trait Service {
     fn limit(&mut self, from: Accepted<'_>) -> Refuse;
     /// `on_close`; whether it returned without a panic.
     fn close(&mut self, conn: u32, report: &Report, core: &mut Core) -> bool;
+    /// `on_task_error`; whether it returned without a panic.
+    fn task_error(&mut self, report: &TaskReport, core: &mut Core) -> bool;
     fn as_any(&mut self) -> &mut dyn Any;
 }
 
@@ -65,6 +68,16 @@ impl<H: Handler> Bound<H> {
     pub(crate) fn table<'a>(&'a mut self, core: &'a mut Core) -> (&'a mut H, Table<'a, H>) {
         (&mut self.handler, Table { core, conns: &mut self.conns, service: self.index })
     }
+}
+
+/// Calls `f` with the handler behind an erased service; `None` when it is another's.
+pub(crate) fn apply<H: Handler, T>(
+    service: &mut dyn Any,
+    core: &mut Core,
+    f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T,
+) -> Option<T> {
+    let (handler, mut table) = service.downcast_mut::<Bound<H>>()?.table(core);
+    Some(f(handler, &mut table))
 }
 
 /// Runs a callback; `None` when it panicked. The payload of a panic is the handler's own value, whose drop may panic
@@ -155,6 +168,11 @@ impl<H: Handler> Service for Bound<H> {
         let Some(conn) = self.conns.try_remove(conn as usize).flatten() else { return true };
         let (handler, mut table) = self.table(core);
         contain(|| handler.on_close(conn, report, &mut table)).is_some()
+    }
+
+    fn task_error(&mut self, report: &TaskReport, core: &mut Core) -> bool {
+        let (handler, mut table) = self.table(core);
+        contain(|| handler.on_task_error(report, &mut table)).is_some()
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -35,7 +35,7 @@ pub use listen::MioListener;
 
 /// The monotonic clock: this and the next are where clocks are read, and nothing else is.
 #[allow(clippy::disallowed_methods, reason = "the one place")]
-fn monotonic() -> Instant {
+pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 

@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::account::Stats;
 use super::buffer::Output;
 use super::class::Class;
 use super::close::{self, By, CloseReason, PhaseName};
 use super::core::{Core, Manner};
 use super::endpoint::{Address, Endpoint};
 use super::handler::Handler;
-use super::id::{ConnId, TaskId};
+use super::id::ConnId;
 use super::ledger::Stamps;
 use super::link::flag::*;
 use super::link::{Input, NONE, Phase};
-use super::service::{Conns, Key};
+use super::service::Conns;
 use super::sys::Peer;
-use super::task::{self, Post};
 use super::time::{Time, millis};
 
 /// The connections of a reactor, as a handler of type `H` may touch them.
@@ -56,6 +56,11 @@ impl<H: Handler> Table<'_, H> {
     /// Whether the reactor drains: what is answered now is the last answer of its connection.
     pub fn is_draining(&self) -> bool {
         self.core.draining
+    }
+
+    /// What the reactor has counted, up to the last turn.
+    pub fn stats(&self) -> &Stats {
+        self.core.account.stats()
     }
 
     /// Connections of this service.
@@ -225,29 +230,6 @@ impl<H: Handler> Table<'_, H> {
         }
         let index = self.conns.insert(Some(conn)) as u32;
         Ok(dial(self.core, self.service, index, to))
-    }
-
-    /// Calls `f` in the next turn, in the order of posting.
-    pub fn post(&mut self, f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> TaskId {
-        let task = task::bind::<H>(f);
-        self.push_post(self.service, task)
-    }
-
-    /// Calls `f` on another service in the next turn.
-    pub fn post_to<O: Handler>(
-        &mut self,
-        key: Key<O>,
-        f: impl FnOnce(&mut O, &mut Table<'_, O>) + 'static,
-    ) -> TaskId {
-        let task = task::bind::<O>(f);
-        self.push_post(key.index, task)
-    }
-
-    fn push_post(&mut self, service: u16, run: task::Run) -> TaskId {
-        let id = TaskId(self.core.next_task);
-        self.core.next_task += 1;
-        self.core.posts.push_back(Post { service, run });
-        id
     }
 
     fn at(&self, after: Duration) -> u32 {

@@ -1,144 +1,135 @@
-//! Work for a handler from outside its callbacks: posts of the same thread, and [`Handle`] for any thread.
+//! Tasks: work that is scheduled and processed on the loop. What they are, how they end, and their records.
 //!
-//! Posts run in the turn after the one in which they were made, in their order; those of one thread keep it.
+//! A task is a closure on a handler and its [`Table`](super::Table), with an id. It is *posted* (next turn, first in,
+//! first out), *filed* for a time (once, or again and again), runs in *slices*, or *waits* for results: of a thread
+//! ([`Table::offload`](super::Table::offload)), of whoever holds a [`Completer`], of a semaphore or a queue. Whatever
+//! it waits for, it can be cancelled by its id or with its group, and it runs at most once for each time that it is
+//! due.
+//!
+//! The tasks live in the core beside the connections (`store`); the verbs are [`Table`](super::Table)'s (`verbs`, …);
+//! `run` runs them. Nothing here starts a thread or takes a lock: what comes from other threads comes through
+//! [`Handle`](super::Handle).
 
-use std::any::Any;
+use std::error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use super::core::Core;
-use super::handler::Handler;
-use super::service::{Bound, Key};
-use super::sys::Waker;
-use super::table::Table;
+use super::class::Class;
+use super::close;
+use super::id::TaskId;
+use super::time::Time;
 
-/// A post, bound to the type of its handler.
-pub(crate) type Run = Box<dyn FnOnce(&mut dyn Any, &mut Core)>;
+pub(crate) mod group;
+pub(crate) mod queue;
+pub(crate) mod result;
+mod run;
+pub(crate) mod semaphore;
+pub(crate) mod store;
+mod verbs;
 
-pub(crate) struct Post {
-    pub(crate) service: u16,
-    pub(crate) run: Run,
+pub use queue::{QueueId, SendError, Sender};
+pub use result::Completer;
+pub use semaphore::{Permit, SemaphoreId};
+
+/// Why a task has no result.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// It panicked.
+    Panicked,
+    /// Its result did not come within its time. A result that comes later is dropped.
+    TimedOut,
+    /// Nobody will give the result: who should has dropped its [`Completer`], its semaphore or queue was removed, or
+    /// the reactor has stopped.
+    Cancelled,
+    /// A bounded queue is full; nothing was begun.
+    Full,
 }
 
-/// As [`Run`], from another thread.
-type RemoteRun = Box<dyn FnOnce(&mut dyn Any, &mut Core) + Send>;
-
-struct RemotePost {
-    service: u16,
-    run: RemoteRun,
-}
-
-/// Makes a post out of a closure on a handler.
-pub(crate) fn bind<H: Handler>(f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> Run {
-    Box::new(move |service, core| apply(service, core, f))
-}
-
-fn apply<H: Handler>(service: &mut dyn Any, core: &mut Core, f: impl FnOnce(&mut H, &mut Table<'_, H>)) {
-    if let Some(bound) = service.downcast_mut::<Bound<H>>() {
-        let (handler, mut table) = bound.table(core);
-        f(handler, &mut table);
+impl TaskError {
+    /// The class of failure: cause and remedy in words.
+    pub const fn class(self) -> &'static Class {
+        match self {
+            Self::Panicked => &close::TASK_PANICKED,
+            Self::TimedOut => &close::TASK_TIMED_OUT,
+            Self::Cancelled => &close::TASK_CANCELLED,
+            Self::Full => &close::TASK_QUEUE_FULL,
+        }
     }
 }
 
-#[derive(Default)]
-struct Queue {
-    posts: Vec<RemotePost>,
-    stop: Option<Duration>,
-    gone: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    /// Something is in the queue and the reactor has been woken for it.
-    pending: AtomicBool,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Reaches a reactor from any thread, cheaply cloned. It outlives its reactor harmlessly.
-#[derive(Clone)]
-pub struct Handle {
-    shared: Arc<Shared>,
-    waker: Waker,
-}
-
-impl fmt::Debug for Handle {
+impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("pending", &self.shared.pending).finish_non_exhaustive()
+        let class = self.class();
+        write!(f, "{}: {} {}", class.name, class.cause, class.remedy)
     }
 }
 
-impl Handle {
-    pub(crate) fn new(waker: Waker) -> Self {
-        Self { shared: Arc::default(), waker }
-    }
+impl error::Error for TaskError {}
 
-    /// Calls `f` on the reactor's thread in its next turn. Posts of one thread keep their order. False, and `f` is
-    /// dropped, when the reactor is gone.
-    pub fn post<H: Handler>(
-        &self,
-        key: Key<H>,
-        f: impl FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
-    ) -> bool {
-        let run = Box::new(move |service: &mut dyn Any, core: &mut Core| apply(service, core, f));
-        self.enter(|queue| queue.posts.push(RemotePost { service: key.index, run }))
-    }
+/// What [`Table::every`](super::Table::every) does about ticks that the loop was too busy to make in time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Missed {
+    /// Leaves them out: the next tick is the first that lies ahead, on the same beat.
+    #[default]
+    Skip,
+    /// Makes up for each of them, one a turn, until the beat is caught up with.
+    Burst,
+}
 
-    /// Makes the reactor's current or next `turn` return.
-    pub fn wake(&self) {
-        self.waker.wake();
-    }
+/// What a slice of [`Table::cooperate`](super::Table::cooperate) answers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    /// There is more to do.
+    More,
+    /// The work is done.
+    Done,
+}
 
-    /// Drains the reactor: listeners close, connections finish, and `run` returns when all are gone or `grace` has
-    /// passed, when the rest is reset. Called again, it can shorten the grace; `Duration::ZERO` aborts.
-    pub fn stop(&self, grace: Duration) {
-        self.enter(|queue| queue.stop = Some(queue.stop.map_or(grace, |g| g.min(grace))));
-    }
+/// Where the time of a task went: record T and P, in nanoseconds. `delay + processing` is exactly the time from
+/// `due` to `ended`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TaskRecord {
+    /// The task.
+    pub id: TaskId,
+    /// What it is: the type name of its closure, which says where it was written.
+    pub name: &'static str,
+    /// When it was due, or queued.
+    pub due: Time,
+    /// T: from then until it was started, in nanoseconds. For work in slices, all the waiting between them too.
+    pub delay: u64,
+    /// P: how long it ran, in nanoseconds; for work in slices the sum of them.
+    pub processing: u64,
+    /// When it ended.
+    pub ended: Time,
+}
 
-    fn enter(&self, f: impl FnOnce(&mut Queue)) -> bool {
-        let mut queue = self.shared.lock();
-        if queue.gone {
-            return false;
-        }
-        f(&mut queue);
-        drop(queue);
-        if !self.shared.pending.swap(true, Ordering::AcqRel) {
-            self.waker.wake();
-        }
-        true
+impl TaskRecord {
+    /// T + P, in nanoseconds.
+    pub const fn total(&self) -> u64 {
+        self.delay + self.processing
     }
+}
 
-    pub(crate) fn is_pending(&self) -> bool {
-        self.shared.pending.load(Ordering::Acquire)
+impl fmt::Display for TaskRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, delay, processing, .. } = self;
+        write!(f, "{id} {name} task_delay={delay} task_processing={processing}")
     }
+}
 
-    /// Takes what other threads have entered; answers with a wish to stop.
-    pub(crate) fn collect(&self, core: &mut Core) -> Option<Duration> {
-        if !self.shared.pending.swap(false, Ordering::AcqRel) {
-            return None;
-        }
-        let (posts, stop) = {
-            let mut queue = self.shared.lock();
-            (std::mem::take(&mut queue.posts), queue.stop.take())
-        };
-        core.posts.extend(posts.into_iter().map(|p| Post { service: p.service, run: p.run }));
-        stop
-    }
+/// What [`Handler::on_task_error`](super::Handler::on_task_error) is told.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TaskReport {
+    /// `task.late`, `task.panicked` or `task.cancelled`.
+    pub class: &'static Class,
+    /// The task, and where its time went until now.
+    pub record: TaskRecord,
+}
 
-    /// The reactor is no more: later posts are refused, waiting ones dropped.
-    pub(crate) fn leave(&self) {
-        let dropped = {
-            let mut queue = self.shared.lock();
-            queue.gone = true;
-            std::mem::take(&mut queue.posts)
-        };
-        drop(dropped);
+impl fmt::Display for TaskReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.record)
     }
 }

@@ -18,3 +18,4 @@ mod services;
 mod support;
 mod timers;
 mod watch;
+mod watchdog;

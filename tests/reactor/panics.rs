@@ -205,7 +205,7 @@ fn a_panic_in_on_close_costs_nothing_else() {
 fn a_panic_in_a_post_costs_that_post_only() {
     let mut rig = Rig::new(Act::new());
     let (handle, key) = (rig.reactor.handle(), rig.key);
-    handle.post(key, |_, _| panic!("on purpose, by a test"));
+    handle.post(key, |_, _| panic!("on purpose, by a test")).unwrap();
     rig.reactor.with(key, |_, table| {
         table.post(|_, _| panic!("on purpose, by a test"));
         table.post(|act, _| act.notes.push("went on".to_owned()));

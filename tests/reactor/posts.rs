@@ -18,7 +18,7 @@ fn posts_of_four_threads_all_arrive_and_keep_the_order_of_each_thread() {
             let handle = handle.clone();
             thread::spawn(move || {
                 for n in 0..EACH {
-                    assert!(handle.post(key, move |act, _| act.notes.push(format!("{thread} {n}"))));
+                    assert!(handle.post(key, move |act, _| act.notes.push(format!("{thread} {n}"))).is_ok());
                 }
             })
         })
@@ -43,7 +43,7 @@ fn a_post_wakes_a_reactor_that_sleeps() {
     rig.turn();
     let (handle, key) = (rig.reactor.handle(), rig.key);
     let other = thread::spawn(move || {
-        handle.post(key, |act, _| act.notes.push("woken".to_owned()));
+        handle.post(key, |act, _| act.notes.push("woken".to_owned())).unwrap();
         handle.stop(crate::support::PATIENCE);
     });
     rig.reactor.run().unwrap();
@@ -108,11 +108,11 @@ fn a_handle_outlives_its_reactor_and_waiting_posts_are_dropped() {
     let mut reactor = Reactor::new(Config::default()).unwrap();
     let (key, handle) = (reactor.add(Act::new()), reactor.handle());
     let waiting = Counted(Arc::clone(&drops));
-    assert!(handle.post(key, move |_, _| drop(waiting)));
+    assert!(handle.post(key, move |_, _| drop(waiting)).is_ok());
     drop(reactor);
     assert_eq!(drops.load(Ordering::Relaxed), 1);
     let late = Counted(Arc::clone(&drops));
-    assert!(!handle.post(key, move |_, _| drop(late)), "nobody will run it");
+    assert!(handle.post(key, move |_, _| drop(late)).is_err(), "nobody will run it");
     assert_eq!(drops.load(Ordering::Relaxed), 2);
     handle.wake();
     handle.stop(std::time::Duration::ZERO);

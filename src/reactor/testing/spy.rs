@@ -10,7 +10,7 @@ use crate::reactor::handler::Accepted;
 use crate::reactor::link::Call;
 use crate::reactor::service::Service;
 use crate::reactor::sys::Sys;
-use crate::reactor::{Handler, Key, Reactor, Refuse, Report};
+use crate::reactor::{Handler, Key, Reactor, Refuse, Report, TaskReport};
 
 /// Every [`Report`] that the handler of `key` is given from now on, in the order of the ends.
 ///
@@ -46,6 +46,10 @@ impl Service for Spy {
     fn close(&mut self, conn: u32, report: &Report, core: &mut Core) -> bool {
         self.reports.borrow_mut().push(report.clone());
         self.inner.close(conn, report, core)
+    }
+
+    fn task_error(&mut self, report: &TaskReport, core: &mut Core) -> bool {
+        self.inner.task_error(report, core)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -1,0 +1,267 @@
+//! [`Handle`]: what other threads hold of a reactor, and the queue through which they reach it. The one place in the
+//! core that takes a lock; the loop takes it once a turn, and only when something has been entered.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::error;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use super::core::Core;
+use super::handler::Handler;
+use super::id::TaskId;
+use super::service::{Key, apply};
+use super::shutdown::Hooks;
+use super::sys::Waker;
+use super::table::Table;
+use super::task::queue::Place;
+use super::task::{SemaphoreId, TaskError};
+use super::time::Time;
+
+/// A closure of another thread on a handler.
+type RemoteRun = Box<dyn FnOnce(&mut dyn Any, &mut Core) + Send>;
+
+/// What comes from other threads.
+pub(crate) enum Remote {
+    Post(RemotePost),
+    /// A part of a task's result, and how the work for it went.
+    Settle {
+        task: TaskId,
+        part: u32,
+        outcome: Result<Box<dyn Any + Send>, TaskError>,
+        work: Option<Worked>,
+    },
+    /// A hook of the shutdown is done.
+    LetGo(u64),
+    /// A permit of a semaphore is given back.
+    Release(SemaphoreId),
+    /// An item for a queue, for which room was taken.
+    Item {
+        queue: Place,
+        item: Box<dyn Any + Send>,
+    },
+}
+
+pub(crate) struct RemotePost {
+    pub(crate) service: u16,
+    pub(crate) name: &'static str,
+    pub(crate) run: RemoteRun,
+}
+
+/// Work that a thread has done.
+#[derive(Clone, Copy)]
+pub(crate) struct Worked {
+    pub(crate) name: &'static str,
+    pub(crate) queued: Time,
+    pub(crate) began: Time,
+    pub(crate) ended: Time,
+}
+
+/// Why a post was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PostError {
+    /// `Config::posts_max` posts wait already: the loop is behind.
+    Full,
+    /// The reactor is gone.
+    Gone,
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the reactor's queue of posts is full",
+            Self::Gone => "the reactor is gone",
+        })
+    }
+}
+
+impl error::Error for PostError {}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Remote>,
+    /// How many of them are posts.
+    posts: usize,
+    /// Threads that wait for room.
+    waiting: usize,
+    stop: Option<Duration>,
+    gone: bool,
+    /// The thread on which the reactor turned last.
+    home: Option<ThreadId>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    room: Condvar,
+    posts_max: usize,
+    /// Something is in the queue and the reactor has been woken for it.
+    pending: AtomicBool,
+    waker: Waker,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+}
+
+/// Reaches a reactor from any thread, cheaply cloned. It outlives its reactor harmlessly.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("pending", &self.shared.pending).finish_non_exhaustive()
+    }
+}
+
+fn remote<H: Handler, F>(key: Key<H>, f: F) -> RemotePost
+where
+    F: FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
+{
+    let run: RemoteRun = Box::new(move |service, core| {
+        apply(service, core, f);
+    });
+    RemotePost { service: key.index, name: std::any::type_name::<F>(), run }
+}
+
+impl Handle {
+    pub(crate) fn new(waker: Waker, posts_max: usize) -> Self {
+        let (queue, room, pending) = Default::default();
+        Self { shared: Arc::new(Shared { queue, room, posts_max: posts_max.max(1), pending, waker }) }
+    }
+
+    /// Calls `f` on the reactor's thread in its next turn. Posts of one thread keep their order. Never blocks.
+    ///
+    /// # Errors
+    /// When `Config::posts_max` posts wait already, or the reactor is gone. `f` is dropped then.
+    pub fn post<H: Handler>(
+        &self,
+        key: Key<H>,
+        f: impl FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
+    ) -> Result<(), PostError> {
+        self.enter_post(remote(key, f), false)
+    }
+
+    /// As [`Handle::post`], but waits for room while the queue is full: for threads that produce faster than the loop
+    /// consumes. On the reactor's own thread it does not wait, and says that the queue is full.
+    ///
+    /// # Errors
+    /// When the reactor is gone.
+    pub fn post_wait<H: Handler>(
+        &self,
+        key: Key<H>,
+        f: impl FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
+    ) -> Result<(), PostError> {
+        self.enter_post(remote(key, f), true)
+    }
+
+    /// Makes the reactor's current or next `turn` return.
+    pub fn wake(&self) {
+        self.shared.waker.wake();
+    }
+
+    /// Drains the reactor: listeners close, connections finish, and `run` returns when all are gone or `grace` has
+    /// passed, when the rest is reset. Called again, it can shorten the grace; `Duration::ZERO` aborts.
+    pub fn stop(&self, grace: Duration) {
+        let mut queue = self.shared.lock();
+        queue.stop = Some(queue.stop.map_or(grace, |g| g.min(grace)));
+        drop(queue);
+        self.shared.notify();
+    }
+
+    fn enter_post(&self, post: RemotePost, wait: bool) -> Result<(), PostError> {
+        let mut queue = self.shared.lock();
+        while !queue.gone && queue.posts >= self.shared.posts_max {
+            if !wait || queue.home == Some(thread::current().id()) {
+                return Err(PostError::Full);
+            }
+            queue.waiting += 1;
+            queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.waiting -= 1;
+        }
+        if queue.gone {
+            return Err(PostError::Gone);
+        }
+        queue.posts += 1;
+        queue.entries.push_back(Remote::Post(post));
+        drop(queue);
+        self.shared.notify();
+        Ok(())
+    }
+
+    /// Enters what is bounded elsewhere; whether the reactor still is.
+    pub(crate) fn enter(&self, entry: Remote) -> bool {
+        self.offer(entry).is_ok()
+    }
+
+    /// The same; the entry comes back when the reactor is gone.
+    pub(crate) fn offer(&self, entry: Remote) -> Result<(), Remote> {
+        let mut queue = self.shared.lock();
+        if queue.gone {
+            drop(queue);
+            return Err(entry);
+        }
+        queue.entries.push_back(entry);
+        drop(queue);
+        self.shared.notify();
+        Ok(())
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.shared.pending.load(Ordering::Acquire)
+    }
+
+    /// Takes what other threads have entered into `batch`, once that is empty; answers with a wish to stop.
+    pub(crate) fn collect(&self, batch: &mut VecDeque<Remote>) -> Option<Duration> {
+        if !self.shared.pending.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut queue = self.shared.lock();
+        queue.home = Some(thread::current().id());
+        if batch.is_empty() {
+            std::mem::swap(&mut queue.entries, batch);
+            queue.posts = 0;
+            if queue.waiting > 0 {
+                self.shared.room.notify_all();
+            }
+        } else if !queue.entries.is_empty() {
+            self.shared.pending.store(true, Ordering::Release);
+        }
+        queue.stop.take()
+    }
+
+    /// Takes holds of a shutdown that were let go, so that nobody waits for the next turn to hear of them.
+    pub(crate) fn collect_let_go(&self, hooks: &mut Hooks) {
+        self.shared.lock().entries.retain(|entry| match entry {
+            Remote::LetGo(round) => {
+                hooks.let_go(*round);
+                false
+            }
+            Remote::Post(_) | Remote::Settle { .. } | Remote::Release(_) | Remote::Item { .. } => true,
+        });
+    }
+
+    /// The reactor is no more: later posts are refused, waiting ones dropped.
+    pub(crate) fn leave(&self) {
+        let dropped = {
+            let mut queue = self.shared.lock();
+            queue.gone = true;
+            self.shared.room.notify_all();
+            std::mem::take(&mut queue.entries)
+        };
+        drop(dropped);
+    }
+}

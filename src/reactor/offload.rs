@@ -1,0 +1,94 @@
+//! Work that would block or compute for long: done on a thread of the pool, its result delivered on the loop.
+
+use std::any::Any;
+use std::time::Duration;
+
+use super::handle::{Remote, Worked};
+use super::handler::Handler;
+use super::id::TaskId;
+use super::service::contain;
+use super::table::Table;
+use super::task::store::Work;
+use super::task::{Completer, TaskError};
+use super::time::Time;
+
+/// Work on threads.
+impl<H: Handler> Table<'_, H> {
+    /// Does `work` on a thread of the reactor's pool, then calls `done` with its result on the loop, exactly once.
+    ///
+    /// Work waits in a bounded queue (`Config::workers`) for a thread. While it does, cancelling the task withdraws
+    /// it; later, its result is dropped. Work that panics gives [`TaskError::Panicked`].
+    ///
+    /// # Errors
+    /// [`TaskError::Full`]: the queue is full, nothing was begun, and `done` is not called.
+    pub fn offload<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(&mut H, Result<T, TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> Result<TaskId, TaskError> {
+        let completer = self.expect(None, done);
+        self.begin(completer, work)
+    }
+
+    /// As [`Table::offload`], but `done` hears [`TaskError::TimedOut`] when the result has not come within `limit`. A
+    /// thread that has begun goes on to its end all the same: nothing can stop it.
+    ///
+    /// # Errors
+    /// As for [`Table::offload`].
+    pub fn offload_within<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(&mut H, Result<T, TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> Result<TaskId, TaskError> {
+        let completer = self.expect(Some(limit), done);
+        self.begin(completer, work)
+    }
+
+    /// Does `work` on a thread and gives its value to `completer`: one part of a [`Table::join`] or [`Table::race`].
+    ///
+    /// # Errors
+    /// The completer, when the queue is full.
+    pub fn offload_into<T: Send + 'static>(
+        &mut self,
+        completer: Completer<T>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(), Completer<T>> {
+        let (task, part, queued) = (completer.task(), completer.part(), self.core.now);
+        let handle = self.core.handle.clone();
+        let name = std::any::type_name_of_val(&work);
+        let job = Box::new(move |clock: &dyn Fn() -> Time| {
+            let began = clock();
+            let value = contain(work);
+            let worked = Worked { name, queued: queued.min(began), began, ended: clock() };
+            let outcome = match value {
+                Some(value) => Ok(Box::new(value) as Box<dyn Any + Send>),
+                None => Err(TaskError::Panicked),
+            };
+            handle.enter(Remote::Settle { task, part, outcome, work: Some(worked) });
+        });
+        let Ok(job) = self.core.workers.submit(job) else { return Err(completer) };
+        completer.defuse();
+        self.core.jobs += 1;
+        if let Some(Work::Wait(wait)) = self.core.tasks.get_mut(task).map(|t| &mut t.work) {
+            wait.jobs.push(job);
+        }
+        Ok(())
+    }
+
+    fn begin<T: Send + 'static>(
+        &mut self,
+        completer: Completer<T>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<TaskId, TaskError> {
+        let task = completer.task();
+        match self.offload_into(completer, work) {
+            Ok(()) => Ok(task),
+            Err(completer) => {
+                completer.defuse();
+                self.core.cancel_task(task);
+                Err(TaskError::Full)
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Bounded queues: what one side puts in the other takes out, in order; a full queue is an answer, or a wait.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::TaskError;
+use super::result::Completer;
+use super::semaphore::prune;
+use crate::reactor::core::Core;
+use crate::reactor::handle::{Handle, Remote};
+use crate::reactor::handler::Handler;
+use crate::reactor::id::TaskId;
+use crate::reactor::table::Table;
+
+/// A queue of one reactor whose items are `T`, see [`Table::queue`]. A stale one is harmless.
+pub struct QueueId<T> {
+    slot: u32,
+    serial: u32,
+    _item: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Clone for QueueId<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for QueueId<T> {}
+
+impl<T> fmt::Debug for QueueId<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueueId({}.{})", self.slot, self.serial)
+    }
+}
+
+/// Slot and serial of a queue, whatever its items are.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    slot: u32,
+    serial: u32,
+}
+
+impl<T> QueueId<T> {
+    const fn place(self) -> Place {
+        Place { slot: self.slot, serial: self.serial }
+    }
+}
+
+/// Why an item was not taken; it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SendError<T> {
+    /// The queue is full.
+    Full(T),
+    /// The queue or its reactor is gone.
+    Gone(T),
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the queue is full",
+            Self::Gone(_) => "the queue is gone",
+        })
+    }
+}
+
+impl<T: fmt::Debug> error::Error for SendError<T> {}
+
+/// Puts items into a queue from any thread; cheaply cloned.
+pub struct Sender<T> {
+    handle: Handle,
+    queue: QueueId<T>,
+    count: Arc<Count>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { handle: self.handle.clone(), queue: self.queue, count: Arc::clone(&self.count) }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sender").field(&self.queue).finish()
+    }
+}
+
+impl<T: Send + 'static> Sender<T> {
+    /// Puts an item in, without waiting.
+    ///
+    /// # Errors
+    /// The item, when the queue is full or gone.
+    pub fn send(&self, item: T) -> Result<(), SendError<T>> {
+        if self.count.is_gone() {
+            return Err(SendError::Gone(item));
+        }
+        if !self.count.take_room() {
+            return Err(SendError::Full(item));
+        }
+        let sent = Remote::Item { queue: self.queue.place(), item: Box::new(item) };
+        match self.handle.offer(sent) {
+            Ok(()) => Ok(()),
+            Err(Remote::Item { item, .. }) => {
+                let item: Box<dyn Any> = item;
+                match item.downcast() {
+                    Ok(item) => Err(SendError::Gone(*item)),
+                    Err(_) => Ok(()),
+                }
+            }
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// How many items a queue has, those on their way from other threads included.
+pub(crate) struct Count {
+    used: AtomicUsize,
+    capacity: usize,
+}
+
+impl Count {
+    /// Set in `used` once the queue is gone.
+    const GONE: usize = 1 << (usize::BITS - 1);
+
+    fn take_room(&self) -> bool {
+        let room = |used: usize| (used < self.capacity).then_some(used + 1);
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_ok()
+    }
+
+    fn give_room(&self) {
+        self.used.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.used.load(Ordering::Acquire) & Self::GONE != 0
+    }
+}
+
+pub(crate) struct Queue {
+    serial: u32,
+    items: VecDeque<Box<dyn Any>>,
+    count: Arc<Count>,
+    takers: VecDeque<TaskId>,
+    putters: VecDeque<(TaskId, Box<dyn Any>)>,
+}
+
+impl Core {
+    fn queue(&mut self, at: Place) -> Option<&mut Queue> {
+        self.queues.get_mut(at.slot as usize).filter(|q| q.serial == at.serial)
+    }
+
+    /// An item for which room was taken: the first who waits has it, else it is kept.
+    pub(crate) fn put_item(&mut self, at: Place, item: Box<dyn Any>) {
+        while let Some(taker) = self.queue(at).and_then(|q| q.takers.pop_front()) {
+            if self.tasks.waits(taker) {
+                self.settle(taker, 0, Ok(item));
+                self.gave_room(at);
+                return;
+            }
+        }
+        if let Some(q) = self.queue(at) {
+            q.items.push_back(item);
+        }
+    }
+
+    /// An item that was on its way to a task that is no more: the next has it.
+    pub(crate) fn put_back(&mut self, at: Place, item: Box<dyn Any>) {
+        let Some(q) = self.queue(at) else { return };
+        q.count.used.fetch_add(1, Ordering::AcqRel);
+        if q.takers.is_empty() {
+            q.items.push_front(item);
+        } else {
+            self.put_item(at, item);
+        }
+    }
+
+    fn take_item(&mut self, at: Place) -> Option<Box<dyn Any>> {
+        let item = self.queue(at)?.items.pop_front()?;
+        self.gave_room(at);
+        Some(item)
+    }
+
+    /// There is room for one more: the first who waits to put something in may.
+    fn gave_room(&mut self, at: Place) {
+        let Some(q) = self.queue(at) else { return };
+        q.count.give_room();
+        while let Some((putter, item)) = self.queue(at).and_then(|q| q.putters.pop_front()) {
+            if !self.tasks.waits(putter) {
+                continue;
+            }
+            let room = self.queue(at).is_some_and(|q| q.count.take_room());
+            if !room {
+                // Another thread was faster.
+                if let Some(q) = self.queue(at) {
+                    q.putters.push_front((putter, item));
+                }
+                return;
+            }
+            self.settle(putter, 0, Ok(Box::new(())));
+            self.put_item(at, item);
+            return;
+        }
+    }
+}
+
+/// Bounded queues.
+impl<H: Handler> Table<'_, H> {
+    /// Makes a queue of at most `capacity` items (at least one). It stays until [`Table::remove_queue`].
+    pub fn queue<T: 'static>(&mut self, capacity: usize) -> QueueId<T> {
+        let serial = self.core.tasks.next_serial();
+        let count = Arc::new(Count { used: AtomicUsize::new(0), capacity: capacity.max(1) });
+        let queue = Queue {
+            serial,
+            items: VecDeque::new(),
+            count,
+            takers: VecDeque::new(),
+            putters: VecDeque::new(),
+        };
+        QueueId { slot: self.core.queues.insert(queue) as u32, serial, _item: PhantomData }
+    }
+
+    /// Puts an item in.
+    ///
+    /// # Errors
+    /// The item, when the queue is full or gone.
+    pub fn push<T: 'static>(&mut self, queue: QueueId<T>, item: T) -> Result<(), SendError<T>> {
+        let Some(q) = self.core.queue(queue.place()) else { return Err(SendError::Gone(item)) };
+        if !q.count.take_room() {
+            return Err(SendError::Full(item));
+        }
+        self.core.put_item(queue.place(), Box::new(item));
+        Ok(())
+    }
+
+    /// Waits until there is room, at most for `limit`, and puts the item in: `done` is called exactly once. When it
+    /// hears an error, the item was dropped.
+    pub fn push_later<T: 'static>(
+        &mut self,
+        queue: QueueId<T>,
+        item: T,
+        limit: Option<Duration>,
+        done: impl FnOnce(&mut H, Result<(), TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> TaskId {
+        let completer: Completer<()> = self.expect(limit, done);
+        let task = completer.task();
+        match self.push(queue, item) {
+            Ok(()) => {
+                self.complete(completer, ());
+            }
+            Err(SendError::Full(item)) => {
+                completer.defuse();
+                let core = &mut *self.core;
+                let Some(q) = core.queues.get_mut(queue.slot as usize) else { return task };
+                q.putters.push_back((task, Box::new(item)));
+                prune(&mut q.putters, |(id, _)| core.tasks.waits(*id));
+            }
+            // Dropped, the completer says so.
+            Err(SendError::Gone(_)) => {}
+        }
+        task
+    }
+
+    /// Takes the oldest item out, if there is one.
+    pub fn pop<T: 'static>(&mut self, queue: QueueId<T>) -> Option<T> {
+        self.core.take_item(queue.place())?.downcast().ok().map(|item| *item)
+    }
+
+    /// Waits for an item, at most for `limit`: `done` is called exactly once, in a later turn, with the item or with
+    /// why there is none. First come, first served.
+    pub fn take<T: 'static>(
+        &mut self,
+        queue: QueueId<T>,
+        limit: Option<Duration>,
+        done: impl FnOnce(&mut H, Result<T, TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> TaskId {
+        let completer: Completer<T> = self.expect(limit, done);
+        let task = completer.task();
+        self.core.tasks.comes_from(task, queue.place());
+        if let Some(item) = self.core.take_item(queue.place()) {
+            completer.defuse();
+            self.core.settle(task, 0, Ok(item));
+            return task;
+        }
+        let core = &mut *self.core;
+        let known = core.queues.get_mut(queue.slot as usize).filter(|q| q.serial == queue.serial);
+        if let Some(q) = known {
+            completer.defuse();
+            q.takers.push_back(task);
+            prune(&mut q.takers, |id| core.tasks.waits(*id));
+        }
+        task
+    }
+
+    /// Items in the queue, those on their way from other threads included.
+    pub fn queue_len<T: 'static>(&mut self, queue: QueueId<T>) -> usize {
+        self.core.queue(queue.place()).map_or(0, |q| q.count.used.load(Ordering::Acquire))
+    }
+
+    /// Lets other threads put items in. `None` when the queue is gone.
+    pub fn sender<T: Send + 'static>(&mut self, queue: QueueId<T>) -> Option<Sender<T>> {
+        let handle = self.core.handle.clone();
+        let count = Arc::clone(&self.core.queue(queue.place())?.count);
+        Some(Sender { handle, queue, count })
+    }
+
+    /// Removes a queue with what is in it; whether it still was. Who waits hears [`TaskError::Cancelled`].
+    pub fn remove_queue<T: 'static>(&mut self, queue: QueueId<T>) -> bool {
+        if self.core.queue(queue.place()).is_none() {
+            return false;
+        }
+        let removed = self.core.queues.remove(queue.slot as usize);
+        removed.count.used.fetch_or(Count::GONE, Ordering::AcqRel);
+        for task in removed.takers.into_iter().chain(removed.putters.into_iter().map(|(task, _)| task)) {
+            self.core.settle(task, 0, Err(TaskError::Cancelled));
+        }
+        true
+    }
+}

@@ -1,0 +1,306 @@
+//! Results that come later: a task that waits for one value or several, and [`Completer`], the right to give one.
+//!
+//! Whoever waits hears exactly once: of the values, or why there is none. A value that comes after the time is over,
+//! or after the task was cancelled, is dropped.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::TaskError;
+use super::queue::Place;
+use super::store::Work;
+use crate::reactor::core::Core;
+use crate::reactor::handle::{Handle, Remote};
+use crate::reactor::handler::Handler;
+use crate::reactor::id::TaskId;
+use crate::reactor::service::apply;
+use crate::reactor::table::Table;
+use crate::reactor::workers::JobId;
+
+/// A value whose type only the two ends know.
+pub(crate) type Outcome = Result<Box<dyn Any>, TaskError>;
+
+/// Runs who waited.
+pub(crate) type Deliver = Box<dyn FnOnce(&mut dyn Any, &mut Core, Vec<Outcome>)>;
+
+/// A task that waits for results.
+pub(crate) struct Wait {
+    /// One for each part; `None` while it has not come.
+    parts: Vec<Option<Outcome>>,
+    /// Parts that have not come.
+    left: usize,
+    /// The first value is enough.
+    race: bool,
+    /// Work on threads that nobody needs once the task is settled.
+    pub(crate) jobs: Vec<JobId>,
+    /// The queue to which an item goes back that its taker did not live to see.
+    pub(super) queue: Option<Place>,
+    pub(crate) deliver: Deliver,
+}
+
+impl Wait {
+    fn new(parts: usize, race: bool, deliver: Deliver) -> Self {
+        let none = std::iter::repeat_with(|| None).take(parts).collect();
+        Self { parts: none, left: parts, race, jobs: Vec::new(), queue: None, deliver }
+    }
+
+    /// Whether nothing more has to come.
+    pub(super) fn is_settled(&self) -> bool {
+        let won = || self.parts.iter().any(|p| matches!(p, Some(Ok(_))));
+        self.left == 0 || (self.race && won())
+    }
+
+    /// Gives up what has not come.
+    pub(crate) fn give_up(&mut self, error: TaskError) {
+        for part in self.parts.iter_mut().filter(|p| p.is_none()) {
+            *part = Some(Err(error));
+        }
+        self.left = 0;
+    }
+
+    /// What there is to deliver; parts that were not awaited count as cancelled.
+    pub(crate) fn into_delivery(mut self) -> (Deliver, Vec<Outcome>) {
+        self.give_up(TaskError::Cancelled);
+        (self.deliver, self.parts.into_iter().flatten().collect())
+    }
+}
+
+/// What became of a part of a result.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// Nobody waits for it.
+    Unwanted,
+    /// Others are still to come.
+    Part,
+    /// It was the last that was needed.
+    Whole,
+}
+
+impl Core {
+    /// A part of a task's result has come; its task runs in the next turn if that was all. False when nobody waits
+    /// for it any more; then it is dropped.
+    pub(crate) fn settle(&mut self, id: TaskId, part: u32, outcome: Outcome) -> bool {
+        match self.settle_part(id, part, outcome) {
+            Settled::Unwanted => return false,
+            Settled::Part => {}
+            Settled::Whole => self.tasks.post(id),
+        }
+        true
+    }
+
+    /// The same, and who calls it runs the task.
+    pub(super) fn settle_part(&mut self, id: TaskId, part: u32, outcome: Outcome) -> Settled {
+        let now = self.now;
+        let Some(task) = self.tasks.get_mut(id) else { return Settled::Unwanted };
+        let Work::Wait(wait) = &mut task.work else { return Settled::Unwanted };
+        let settled_before = wait.is_settled();
+        match wait.parts.get_mut(part as usize) {
+            Some(place @ None) if !settled_before => *place = Some(outcome),
+            _ => return Settled::Unwanted,
+        }
+        wait.left -= 1;
+        if !wait.is_settled() {
+            return Settled::Part;
+        }
+        task.due = now;
+        let jobs = std::mem::take(&mut wait.jobs);
+        self.tasks.unfile(id);
+        self.withdraw(jobs);
+        Settled::Whole
+    }
+
+    /// Takes jobs back that no thread has begun.
+    pub(crate) fn withdraw(&mut self, jobs: Vec<JobId>) {
+        for job in jobs {
+            if let Some(job) = self.workers.withdraw(job) {
+                self.jobs -= 1;
+                drop(job);
+            }
+        }
+    }
+
+    /// Takes a task out for good: it will not run, or not again.
+    pub(crate) fn cancel_task(&mut self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.remove(id) else { return false };
+        if let Work::Wait(mut wait) = task.work {
+            self.withdraw(std::mem::take(&mut wait.jobs));
+            if let (Some(queue), Some(Some(Ok(item)))) = (wait.queue, wait.parts.pop()) {
+                self.put_back(queue, item);
+            }
+        }
+        true
+    }
+}
+
+/// The right to give a result to the task that waits for it: once, from any thread. Dropped without one, it tells
+/// the task that the result is cancelled, so that nobody waits for ever.
+#[must_use = "a completer that is dropped cancels the result"]
+pub struct Completer<T> {
+    handle: Option<Handle>,
+    task: TaskId,
+    part: u32,
+    _value: PhantomData<fn(T)>,
+}
+
+impl<T> fmt::Debug for Completer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completer").field("task", &self.task).field("part", &self.part).finish()
+    }
+}
+
+impl<T> Completer<T> {
+    fn new(handle: Handle, task: TaskId, part: u32) -> Self {
+        Self { handle: Some(handle), task, part, _value: PhantomData }
+    }
+
+    /// The task that waits.
+    pub const fn task(&self) -> TaskId {
+        self.task
+    }
+
+    pub(crate) const fn part(&self) -> u32 {
+        self.part
+    }
+
+    /// Takes the right away: dropping it then tells nobody.
+    pub(crate) fn defuse(mut self) -> (TaskId, u32, Option<Handle>) {
+        (self.task, self.part, self.handle.take())
+    }
+}
+
+impl<T: Send + 'static> Completer<T> {
+    /// Gives the value, from any thread. It is delivered in the reactor's next turn, or dropped if the task is over
+    /// by then. False when the reactor is gone.
+    pub fn complete(self, value: T) -> bool {
+        let (task, part, handle) = self.defuse();
+        let outcome: Result<Box<dyn Any + Send>, TaskError> = Ok(Box::new(value));
+        handle.is_some_and(|h| h.enter(Remote::Settle { task, part, outcome, work: None }))
+    }
+
+    /// Tells the task, from any thread, why there is no value.
+    pub fn fail(self, error: TaskError) -> bool {
+        let (task, part, handle) = self.defuse();
+        handle.is_some_and(|h| h.enter(Remote::Settle { task, part, outcome: Err(error), work: None }))
+    }
+}
+
+impl<T> Drop for Completer<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            let outcome = Err(TaskError::Cancelled);
+            handle.enter(Remote::Settle { task: self.task, part: self.part, outcome, work: None });
+        }
+    }
+}
+
+/// The values of a type out of what only the two ends know.
+fn typed<T: 'static>(outcome: Outcome) -> Result<T, TaskError> {
+    outcome.and_then(|value| value.downcast().map(|v| *v).map_err(|_| TaskError::Cancelled))
+}
+
+/// Results that come later.
+impl<H: Handler> Table<'_, H> {
+    /// Waits for one value, at most for `limit`: `done` is called exactly once, with the value that was given to the
+    /// [`Completer`], or with why there is none. Cancelled by its id ([`Completer::task`]) it is not called at all.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, TaskError};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// let stop = reactor.handle();
+    /// let answer = reactor.with(key, |_, table| {
+    ///     table.expect(Some(Duration::from_secs(1)), move |_, answer: Result<u32, TaskError>, _| {
+    ///         assert_eq!(answer, Ok(42));
+    ///         stop.stop(Duration::ZERO);
+    ///     })
+    /// });
+    /// std::thread::spawn(move || answer.complete(42));
+    /// reactor.run().unwrap();
+    /// ```
+    pub fn expect<T: 'static>(
+        &mut self,
+        limit: Option<Duration>,
+        done: impl FnOnce(&mut H, Result<T, TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> Completer<T> {
+        let name = std::any::type_name_of_val(&done);
+        let deliver = move |service: &mut dyn Any, core: &mut Core, mut outcomes: Vec<Outcome>| {
+            let outcome = outcomes.pop().unwrap_or(Err(TaskError::Cancelled));
+            apply::<H, _>(service, core, |handler, table| done(handler, typed(outcome), table));
+        };
+        let task = self.wait(Wait::new(1, false, Box::new(deliver)), limit, name);
+        Completer::new(self.core.handle.clone(), task, 0)
+    }
+
+    /// Waits for `parts` values, at most for `limit`: `done` is called exactly once, with one result for each part,
+    /// in their order. With no parts it is called in the next turn.
+    pub fn join<T: 'static>(
+        &mut self,
+        parts: usize,
+        limit: Option<Duration>,
+        done: impl FnOnce(&mut H, Vec<Result<T, TaskError>>, &mut Table<'_, H>) + 'static,
+    ) -> (TaskId, Vec<Completer<T>>) {
+        let name = std::any::type_name_of_val(&done);
+        let deliver = move |service: &mut dyn Any, core: &mut Core, outcomes: Vec<Outcome>| {
+            let results = outcomes.into_iter().map(typed).collect();
+            apply::<H, _>(service, core, |handler, table| done(handler, results, table));
+        };
+        self.wait_parts(Wait::new(parts, false, Box::new(deliver)), limit, name)
+    }
+
+    /// Waits for the first of `parts` values, at most for `limit`: `done` is called exactly once, with that value and
+    /// the number of its part, or when all have failed with the last part's failure. What comes later is dropped;
+    /// work of the losers that no thread has begun is withdrawn.
+    pub fn race<T: 'static>(
+        &mut self,
+        parts: usize,
+        limit: Option<Duration>,
+        done: impl FnOnce(&mut H, Result<(usize, T), TaskError>, &mut Table<'_, H>) + 'static,
+    ) -> (TaskId, Vec<Completer<T>>) {
+        let name = std::any::type_name_of_val(&done);
+        let deliver = move |service: &mut dyn Any, core: &mut Core, outcomes: Vec<Outcome>| {
+            let mut result = Err(TaskError::Cancelled);
+            for (n, outcome) in outcomes.into_iter().enumerate() {
+                result = typed(outcome).map(|value| (n, value));
+                if result.is_ok() {
+                    break;
+                }
+            }
+            apply::<H, _>(service, core, |handler, table| done(handler, result, table));
+        };
+        self.wait_parts(Wait::new(parts, true, Box::new(deliver)), limit, name)
+    }
+
+    /// Gives a value on the reactor's own thread: as [`Completer::complete`], without a lock, and the value need not be
+    /// `Send`. `done` runs in the next turn. False when nobody waits for it any more.
+    pub fn complete<T: 'static>(&mut self, completer: Completer<T>, value: T) -> bool {
+        let (task, part, _) = completer.defuse();
+        self.core.settle(task, part, Ok(Box::new(value)))
+    }
+
+    fn wait_parts<T>(
+        &mut self,
+        wait: Wait,
+        limit: Option<Duration>,
+        name: &'static str,
+    ) -> (TaskId, Vec<Completer<T>>) {
+        let parts = wait.parts.len() as u32;
+        let task = self.wait(wait, limit, name);
+        let handle = &self.core.handle;
+        (task, (0..parts).map(|part| Completer::new(handle.clone(), task, part)).collect())
+    }
+
+    fn wait(&mut self, wait: Wait, limit: Option<Duration>, name: &'static str) -> TaskId {
+        let (now, settled) = (self.core.now, wait.is_settled());
+        let task = self.core.tasks.insert(self.service, now, name, Work::Wait(Box::new(wait)));
+        match limit {
+            _ if settled => self.core.tasks.post(task),
+            Some(limit) => self.core.tasks.file(task, now + limit, now),
+            None => {}
+        }
+        task
+    }
+}
