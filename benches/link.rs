@@ -12,7 +12,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
 use tidemill::reactor::sys::{Adopted, Listening, Ready, SetupError, SetupParts, Sys, Waker};
-use tidemill::reactor::{Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time};
+use tidemill::reactor::workers::{Job, JobId, Workers};
+use tidemill::reactor::{
+    Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time, WorkersConfig,
+};
 
 fn main() {
     divan::main();
@@ -26,6 +29,41 @@ struct Null {
     listener: Option<Token>,
     tokens: Vec<Token>,
     quiet: bool,
+}
+
+/// No thread, and every job refused: nothing here offloads.
+struct NoWorkers;
+
+impl Workers for NoWorkers {
+    fn submit(&mut self, job: Job) -> Result<JobId, Job> {
+        Err(job)
+    }
+
+    fn withdraw(&mut self, _: JobId) -> Option<Job> {
+        None
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn running(&self) -> usize {
+        0
+    }
+
+    fn threads(&self) -> usize {
+        0
+    }
+
+    fn shut_down(&mut self) -> Vec<Job> {
+        Vec::new()
+    }
+
+    fn reopen(&mut self) {}
+
+    fn is_over(&self) -> bool {
+        true
+    }
 }
 
 impl Sys for Null {
@@ -53,6 +91,10 @@ impl Sys for Null {
 
     fn waker(&self) -> Waker {
         Waker::new(|| {})
+    }
+
+    fn workers(&self, _: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(NoWorkers)
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<()>, SetupError> {

@@ -357,6 +357,22 @@ fn a_watch_that_is_always_ready_starves_no_connection() {
     assert_eq!(client.read(), b"still here");
 }
 
+#[test]
+fn a_watch_that_blocks_the_loop_is_named() {
+    let world = World::new(1);
+    let (mut side, key) = notes(&world);
+    let clock = world.clone();
+    let (_, mut peer) = watch(&mut side, key, R, move |notes, source, table| {
+        clock.advance(300 * MS);
+        read_by(10)(notes, source, table);
+    });
+    peer.write(b"x");
+    side.settle();
+    let named: Vec<String> = side.reactor.slow().map(ToString::to_string).collect();
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].contains("watch of ") && named[0].contains("Notes"), "{named:?}");
+}
+
 /// Panics in the callback, and again when it is dropped.
 struct Bomb(Rc<Cell<u32>>);
 

@@ -1,4 +1,5 @@
-//! Bounds: of a reactor ([`Config`]) and of the connections of one service ([`Limits`]). All have safe defaults.
+//! Bounds: of a reactor ([`Config`]), of its threads for blocking work ([`WorkersConfig`]) and of the connections of one
+//! service ([`Limits`]). All have safe defaults.
 
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub posts_max: usize,
     /// A task that is started later than this is reported as `task.late`. `None`: never. Default 1 s.
     pub task_late: Option<Duration>,
+    /// The threads beside the loop, for work that blocks.
+    pub workers: WorkersConfig,
 }
 
 impl Default for Config {
@@ -86,7 +89,27 @@ impl Default for Config {
             cooperate_slice: Duration::from_millis(1),
             posts_max: 1 << 16,
             task_late: Some(Duration::from_secs(1)),
+            workers: WorkersConfig::default(),
         }
+    }
+}
+
+/// Bounds of a reactor's threads for work that blocks. Where a bound is 0, every job is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkersConfig {
+    /// Threads at one time, each started when a job finds no free one. `None`: as many as the machine runs at once,
+    /// at least 2 and at most 16; 4 on a simulated kernel, so that a seed means the same on every machine.
+    pub threads_max: Option<usize>,
+    /// Jobs that no thread has begun; one more is refused. Default 1024.
+    pub queue_max: usize,
+    /// How long a thread waits for a job before it ends. Default 10 s.
+    pub idle: Duration,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self { threads_max: None, queue_max: 1024, idle: Duration::from_secs(10) }
     }
 }
 

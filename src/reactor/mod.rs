@@ -69,7 +69,7 @@ pub mod timers;
 mod turn;
 mod watch;
 mod watchdog;
-mod workers;
+pub mod workers;
 
 use self::account::Account;
 use self::core::{Core, Manner, ServiceInfo};
@@ -90,7 +90,7 @@ pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
 pub use self::histogram::Histogram;
 pub use self::id::{ConnId, GroupId, ListenerId, TaskId, WatchId};
-pub use self::limits::{Config, Limits};
+pub use self::limits::{Config, Limits, WorkersConfig};
 pub use self::service::Key;
 pub use self::shutdown::{DrainReport, Hold, Stage};
 pub use self::slow::{Callback, Ran, Slow};
@@ -189,7 +189,7 @@ impl<S: Sys> Reactor<S> {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
         let handle = Handle::new(sys.waker(), config.posts_max);
-        let workers = Box::new(workers::Nobody);
+        let workers = sys.workers(config.workers.clone());
         let account = Account::new(config.slow_callback);
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);

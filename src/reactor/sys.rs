@@ -22,13 +22,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::endpoint::Endpoint;
 use super::id::Token;
+use super::limits::WorkersConfig;
 use super::time::Time;
+use super::workers::Workers;
 
 mod address;
 mod fd;
 mod linux;
 mod listen;
 mod options;
+mod pool;
 
 pub use linux::{MioSocket, MioSys, raise_fd_limit};
 pub use listen::MioListener;
@@ -242,6 +245,10 @@ pub trait Sys: 'static {
 
     /// A waker for this reactor's poll; its event has [`Token::Wake`].
     fn waker(&self) -> Waker;
+
+    /// A pool of threads for work that blocks, whose jobs read this reactor's clock. It starts none before its first
+    /// job, and wakes this reactor's poll when it was shut down and its last thread has ended.
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers>;
 
     /// Makes, binds and registers a listening socket.
     ///

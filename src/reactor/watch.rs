@@ -15,6 +15,7 @@ use slab::Slab;
 use super::core::Core;
 use super::id::{Token, WatchId};
 use super::service::{Bound, contain};
+use super::slow::Callback;
 use super::sys::{Ready, Sys};
 use super::{Error, Handler, Key, Reactor, Table};
 
@@ -30,7 +31,7 @@ const KINDS: Ready = Ready::READABLE.or(Ready::WRITABLE).or(Ready::PRIORITY);
 const ENDS: Ready = Ready::READ_CLOSED.or(Ready::WRITE_CLOSED).or(Ready::ERROR);
 
 /// A watch's callback, bound to the type of its handler.
-type Callback = Box<dyn FnMut(&mut dyn Any, &mut Core, &mut Source<'_>)>;
+type Call = Box<dyn FnMut(&mut dyn Any, &mut Core, &mut Source<'_>)>;
 
 struct Watch {
     serial: u32,
@@ -47,7 +48,7 @@ struct Watch {
     /// It is to be closed when the turn reaps, and no longer called.
     ended: bool,
     /// `None` while it runs.
-    call: Option<Callback>,
+    call: Option<Call>,
 }
 
 impl Watch {
@@ -210,7 +211,7 @@ impl<S: Sys> Reactor<S> {
         mut f: impl FnMut(&mut H, &mut Source<'_>, &mut Table<'_, H>) + 'static,
     ) -> Result<WatchId, Error> {
         self.with(key, |_, _| {});
-        let call: Callback = Box::new(move |service, core, source| {
+        let call: Call = Box::new(move |service, core, source| {
             if let Some(bound) = service.downcast_mut::<Bound<H>>() {
                 let (handler, mut table) = bound.table(core);
                 f(handler, source, &mut table);
@@ -270,12 +271,13 @@ impl<S: Sys> Reactor<S> {
         let Some(ready) = self.ask(slot) else { return };
         let Some(watch) = self.core.watches.entries.get_mut(slot as usize) else { return };
         let (id, interest) = (WatchId { slot, serial: watch.serial }, watch.interest);
-        let service = watch.service as usize;
+        let service = watch.service;
         let (Some(mut call), Some(watched)) = (watch.call.take(), self.watched[slot as usize].as_ref())
         else {
             return;
         };
         watch.told = watch.told.or(ends(ready));
+        let sample = self.core.account.begin(Callback::Watch, service, None, || self.sys.now());
         let at_end = Ready::when(ready.any(Ready::READ_CLOSED), Ready::READABLE);
         let ready = ready.or(at_end.and(interest));
         let mut open = Open { sys: &mut self.sys, watched };
@@ -283,11 +285,12 @@ impl<S: Sys> Reactor<S> {
         // The callback and the core live outside the closure: a panic leaves them whole.
         let (services, core) = (&mut self.services, &mut self.core);
         let ok = contain(|| {
-            if let Some(service) = services.get_mut(service) {
+            if let Some(service) = services.get_mut(service as usize) {
                 call(service.as_any(), core, &mut source);
             }
         });
         let (again, closed, wish) = (source.again, source.closed, source.wish);
+        self.core.account.end(sample, || self.sys.now());
         if let Some(watch) = self.core.watches.entries.get_mut(slot as usize) {
             watch.call = Some(call);
             watch.told = watch.told.without(again);

@@ -20,11 +20,14 @@ use super::address::{abstract_addr, domain_of, new_socket, to_std};
 use super::fd;
 use super::listen::MioListener;
 use super::options::{before_bind, waits_at_close};
+use super::pool::Pool;
 use super::{Adopted, Listening, Peer, Ready, SetupError, Sys, Waker};
 use super::{monotonic, since_1970};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
+use crate::reactor::limits::WorkersConfig;
 use crate::reactor::time::Time;
+use crate::reactor::workers::Workers;
 
 /// How many events one poll takes: enough that a busy turn shares one `epoll_wait` among all its connections.
 const EVENTS: usize = 1024;
@@ -143,6 +146,10 @@ impl Sys for MioSys {
             // An eventfd write fails only when its counter is full, and then a wake-up is pending anyway.
             let _ = waker.wake();
         })
+    }
+
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(Pool::new(&config, self.began, self.waker()))
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<MioListener>, SetupError> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::rng::Rng;
 use super::socket::{Owner, Sock, bits, to_ready};
+use super::work::Pool;
 use crate::reactor::endpoint::{Address, SocketOptions};
 use crate::reactor::id::Token;
 use crate::reactor::sys::Ready;
@@ -72,6 +73,10 @@ pub(super) enum Action {
     GiveUp(Id),
     /// An edge without a cause: what a spurious `WouldBlock` owes.
     Edge(Id),
+    /// A thread of the n-th pool looks for a job.
+    Work(usize),
+    /// A job of the n-th pool ends.
+    WorkDone(usize, u64),
     /// Something is due then; a poll looks by itself.
     Nothing,
 }
@@ -139,6 +144,7 @@ pub(super) struct Kernel {
     pub(super) socks: BTreeMap<Id, Sock>,
     pub(super) listeners: BTreeMap<Id, Listening>,
     pub(super) processes: Vec<Process>,
+    pub(super) pools: Vec<Pool>,
     pub(super) blackholes: Vec<Address>,
     pub(super) adoptable: BTreeMap<RawFd, Id>,
     /// Those of the sockets that processes watch.
@@ -166,6 +172,7 @@ impl Kernel {
             socks: BTreeMap::new(),
             listeners: BTreeMap::new(),
             processes: Vec::new(),
+            pools: Vec::new(),
             blackholes: Vec::new(),
             adoptable: BTreeMap::new(),
             watched: BTreeSet::new(),
@@ -249,6 +256,8 @@ impl Kernel {
             Action::Syn(id, n) => self.syn(id, n),
             Action::GiveUp(id) => self.give_up(id),
             Action::Edge(id) => self.edge(id),
+            Action::Work(nth) => self.work(nth),
+            Action::WorkDone(nth, id) => self.work_done(nth, id),
             Action::Nothing => {}
         }
     }

@@ -37,6 +37,7 @@ mod spy;
 mod stream;
 mod sys;
 mod watched;
+mod work;
 mod world;
 
 #[cfg(test)]

@@ -15,11 +15,14 @@ use rustix::io::Errno;
 use super::kernel::{Call, Id, Kernel, ProcessId};
 use super::socket::{Kind, Owner, bits};
 use super::watched::{SimWatched, interest_bits};
+use super::work::SimWorkers;
 use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
+use crate::reactor::limits::WorkersConfig;
 use crate::reactor::sys::{Adopted, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::time::Time;
+use crate::reactor::workers::Workers;
 
 /// When the simulated worlds begin, in seconds since 1970.
 const UNIX_EPOCH_OF_WORLDS: u64 = 1_700_000_000;
@@ -121,6 +124,10 @@ impl Sys for SimSys {
     fn waker(&self) -> Waker {
         let woken = Arc::clone(&self.kernel.borrow().processes[self.process.0].woken);
         Waker::new(move || woken.store(true, Ordering::Release))
+    }
+
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(SimWorkers::new(&self.kernel, self.process, &config))
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<SimListener>, SetupError> {

@@ -208,6 +208,23 @@ impl World {
         self.kernel.borrow().processes[process.0].dropped
     }
 
+    // ── Jobs ──
+
+    /// Jobs that the process has offloaded and no thread has begun.
+    pub fn jobs_queued(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().jobs(process).queued
+    }
+
+    /// Jobs of the process that a thread has begun and not ended.
+    pub fn jobs_running(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().jobs(process).running
+    }
+
+    /// How many jobs of the process have ended, whether or not by a panic.
+    pub fn jobs_done(&self, process: ProcessId) -> u64 {
+        self.kernel.borrow().jobs(process).done
+    }
+
     // ── Calls ──
 
     /// How many calls all processes have made that could have failed.

@@ -4,3 +4,4 @@ mod differential;
 mod promises;
 mod rig;
 mod watched;
+mod work;
