@@ -333,7 +333,7 @@ impl<S: Sys> Reactor<S> {
                 return None;
             }
             Err(e) => {
-                log::debug!("watch {slot}.{} cannot be polled: {e}", watch.serial);
+                log::debug!("watch {} cannot be polled: {e}", WatchId { slot, serial: watch.serial });
                 Ready::ERROR
             }
         };
@@ -347,12 +347,10 @@ impl<S: Sys> Reactor<S> {
                 self.sys.close_watched(watched);
             }
             let Some(watch) = self.core.watches.remove(slot) else { continue };
-            let serial = watch.serial;
+            let id = WatchId { slot, serial: watch.serial };
             // What a callback holds is the embedder's, and so is what its drop does.
             if contain(move || drop(watch)).is_none() {
-                log::error!(
-                    "task.panicked: the callback of watch {slot}.{serial} panicked when it was dropped"
-                );
+                log::error!("task.panicked: the callback of watch {id} panicked when it was dropped");
             }
         }
     }
