@@ -82,7 +82,8 @@ impl<H: Handler> Table<'_, H> {
         self.call_at(self.core.now + after, f)
     }
 
-    /// Calls `f` once at a point in time; in this turn or the next if it has passed.
+    /// Calls `f` once at a point in time; within a millisecond, and never in this call, if it has passed. Otherwise as
+    /// [`Table::call_later`].
     pub fn call_at(&mut self, at: Time, f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> TaskId {
         let name = std::any::type_name_of_val(&f);
         let work = Work::Once(once(f));
