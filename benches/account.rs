@@ -30,7 +30,7 @@ fn kernel() -> MioSys {
 fn conn() -> ConnId {
     match Token::unpack(2 << 32 | 7) {
         Token::Conn(id) => id,
-        Token::Listener(_) | Token::Wake => unreachable!("serials of connections are even"),
+        Token::Listener(_) | Token::Watch(_) | Token::Wake => unreachable!("serials of connections are even"),
     }
 }
 

@@ -69,6 +69,7 @@ impl Workers for NoWorkers {
 impl Sys for Null {
     type Socket = ();
     type Listener = ();
+    type Watched = OwnedFd;
 
     fn now(&mut self) -> Time {
         self.ns += 1000;
@@ -158,6 +159,30 @@ impl Sys for Null {
     }
 
     fn close(&mut self, (): (), _: bool) {}
+
+    fn watch(&mut self, fd: OwnedFd, _: Token, _: Ready) -> io::Result<OwnedFd> {
+        Ok(fd)
+    }
+
+    fn widen(&mut self, _: &OwnedFd, _: Token, _: Ready) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watched_ready(&mut self, _: &OwnedFd, _: Ready) -> io::Result<Ready> {
+        Ok(Ready::NONE)
+    }
+
+    fn watched_read(&mut self, _: &OwnedFd, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn watched_write(&mut self, _: &OwnedFd, from: &[u8]) -> io::Result<usize> {
+        Ok(from.len())
+    }
+
+    fn release(&mut self, watched: OwnedFd) -> OwnedFd {
+        watched
+    }
 
     fn descriptor_limit(&self) -> Option<u64> {
         None

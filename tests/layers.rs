@@ -114,6 +114,14 @@ fn the_reactor_names_its_five_crates_and_no_other() {
 }
 
 #[test]
+fn signals_stand_above_the_reactor_and_beside_the_services() {
+    let below = ["src/reactor", "src/proto", "src/service"];
+    none_holds(&sources(&below), |f| !f.is_test(), &["crate::signals"]);
+    let above = ["crate::proto", "crate::service", "std::thread", "thread::spawn"];
+    none_holds(&sources(&["src"]), |f| f.path == "src/signals.rs", &above);
+}
+
+#[test]
 fn the_wire_formats_name_no_socket_and_no_poll() {
     let foreign = [
         "mio",

@@ -27,6 +27,7 @@ use super::task::semaphore::Semaphore;
 use super::task::store::Tasks;
 use super::time::Time;
 use super::timers::Wheel;
+use super::watch::Watches;
 use super::workers::Workers;
 
 /// A file on its way to a peer.
@@ -121,6 +122,7 @@ pub(crate) struct Core {
     pub(crate) grace_over: bool,
     /// The connection that is being driven, else [`NONE`]: it need not be queued.
     pub(crate) driving: u32,
+    pub(crate) watches: Watches,
     next_serial: u32,
 }
 
@@ -161,6 +163,7 @@ impl Core {
             draining: false,
             grace_over: false,
             driving: NONE,
+            watches: Watches::new(),
             next_serial: 0,
         }
     }

@@ -5,8 +5,8 @@
 //! own.
 //!
 //! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
-//! connection does what it can, within its budget; accept; run posts and expired deadlines, and drive once more what
-//! these queued; **reap** the ended. No user code runs while events are marked.
+//! connection does what it can, within its budget; accept; call what is watched and ready; run posts and expired
+//! deadlines, and drive once more what these queued; **reap** the ended. No user code runs while events are marked.
 //!
 //! ```
 //! use tidemill::reactor::{Accepted, Ctx, Handler, Reactor, Refuse};
@@ -67,6 +67,7 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
+mod watch;
 mod watchdog;
 pub mod workers;
 
@@ -88,18 +89,22 @@ pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOpti
 pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
 pub use self::histogram::Histogram;
-pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
+pub use self::id::{ConnId, GroupId, ListenerId, TaskId, WatchId};
 pub use self::limits::{Config, Limits, WorkersConfig};
 pub use self::service::Key;
 pub use self::shutdown::{DrainReport, Hold, Stage};
 pub use self::slow::{Callback, Ran, Slow};
-pub use self::sys::{MioSys, Peer};
+pub use self::sys::{MioSys, Peer, Ready};
 pub use self::table::Table;
 pub use self::task::{
     Completer, Missed, Permit, QueueId, SemaphoreId, SendError, Sender, Step, TaskError, TaskRecord,
     TaskReport,
 };
 pub use self::time::Time;
+pub use self::watch::Source;
+
+#[cfg(feature = "signals")]
+pub(crate) use self::service::contain;
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +131,8 @@ pub struct Reactor<S: Sys = MioSys> {
     services: Vec<Box<dyn Service>>,
     /// By the slot of their links.
     sockets: Vec<Option<S::Socket>>,
+    /// By the slot of their watches.
+    watched: Vec<Option<S::Watched>>,
     listeners: Slab<Listener<S>>,
     /// The listeners' slots, in the order of their making.
     listener_slots: Vec<usize>,
@@ -196,6 +203,7 @@ impl<S: Sys> Reactor<S> {
             config,
             services: Vec::new(),
             sockets: Vec::new(),
+            watched: Vec::new(),
             listeners: Slab::new(),
             listener_slots: Vec::new(),
             next_listener_serial: 1,
@@ -288,7 +296,8 @@ impl<S: Sys> Reactor<S> {
         })
     }
 
-    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service.
+    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service. For descriptors of other
+    /// kinds, and for reading by yourself, see [`Reactor::watch`].
     ///
     /// # Errors
     /// When it cannot be polled or registered.
@@ -394,6 +403,9 @@ impl<S: Sys> Drop for Reactor<S> {
         }
         for socket in self.sockets.drain(..).flatten() {
             self.sys.close(socket, false);
+        }
+        for watched in self.watched.drain(..).flatten() {
+            self.sys.close_watched(watched);
         }
     }
 }

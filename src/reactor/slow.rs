@@ -37,11 +37,13 @@ pub enum Callback {
     TaskError,
     /// A hook of [`Table::at_shutdown`](super::Table::at_shutdown).
     Shutdown,
+    /// The callback of a watched descriptor, see [`Reactor::watch`](super::Reactor::watch).
+    Watch,
 }
 
 impl Callback {
     /// All, in the order of their numbers.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Accept,
         Self::Limit,
         Self::Open,
@@ -54,6 +56,7 @@ impl Callback {
         Self::Close,
         Self::TaskError,
         Self::Shutdown,
+        Self::Watch,
     ];
 
     /// The name of the method.
@@ -71,6 +74,7 @@ impl Callback {
             Self::Close => "on_close",
             Self::TaskError => "on_task_error",
             Self::Shutdown => "at_shutdown",
+            Self::Watch => "watch",
         }
     }
 }

@@ -35,6 +35,7 @@ impl<S: Sys> Reactor<S> {
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_watches();
         self.run_tasks();
         if let Some(grace) = stop {
             self.stop(grace);
@@ -42,6 +43,7 @@ impl<S: Sys> Reactor<S> {
         self.run_deadlines();
         self.run_queue();
         turn.closed = self.reap_all();
+        self.reap_watches();
         for at in 0..self.core.spent.len() {
             let slot = self.core.spent[at];
             // It may have been ended by another since.
@@ -61,6 +63,7 @@ impl<S: Sys> Reactor<S> {
         !self.core.queue.is_empty()
             || self.tasks_wait()
             || !self.core.reaping.is_empty()
+            || self.core.watches.is_busy()
             || self.accepts_wait()
             || self.handle.is_pending()
     }
@@ -100,6 +103,7 @@ impl<S: Sys> Reactor<S> {
                             l.event = true;
                         }
                     }
+                    Token::Watch(id) => core.watches.mark(id),
                     Token::Wake => {}
                 }
             })

@@ -36,6 +36,7 @@ mod socket;
 mod spy;
 mod stream;
 mod sys;
+mod watched;
 mod work;
 mod world;
 
@@ -50,4 +51,5 @@ pub use rng::Rng;
 pub use runner::seeds;
 pub use spy::watch;
 pub use sys::{SimListener, SimSocket, SimSys};
+pub use watched::SimWatched;
 pub use world::World;

@@ -150,7 +150,8 @@ impl World {
         Ok(SimServer::new(&self.kernel, id, Endpoint { address, options: at.options.clone() }))
     }
 
-    /// A descriptor that [`Sys::adopt`](crate::reactor::sys::Sys::adopt) takes in this world, and its other end.
+    /// A descriptor that [`Reactor::adopt`](crate::reactor::Reactor::adopt) and
+    /// [`Reactor::watch`](crate::reactor::Reactor::watch) take in this world, and its other end.
     ///
     /// # Errors
     /// When `/dev/null`, which stands in for it, cannot be opened.
@@ -195,6 +196,11 @@ impl World {
     /// The process's open listeners.
     pub fn open_listeners(&self, process: ProcessId) -> usize {
         self.kernel.borrow().processes[process.0].listeners
+    }
+
+    /// The descriptors that the process watches.
+    pub fn open_watches(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().processes[process.0].watched
     }
 
     /// Sockets that the process dropped without [`Sys::close`](crate::reactor::sys::Sys::close).

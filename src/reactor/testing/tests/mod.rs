@@ -3,4 +3,5 @@
 mod differential;
 mod promises;
 mod rig;
+mod watched;
 mod work;
