@@ -66,7 +66,8 @@ pub struct Config {
     pub slow_callback: Option<Duration>,
     /// Tasks that run in one turn: posts, results, timers. The rest is first in the next turn. Default 1024.
     pub turn_tasks_max: u32,
-    /// Time a turn for work in slices ([`Table::cooperate`](super::Table::cooperate)). Default 1 ms.
+    /// Time a turn for work in slices ([`Table::cooperate`](super::Table::cooperate)), and so about what such work adds
+    /// to the latency of connections. Default 50 µs: a turn around it costs one or two.
     pub cooperate_slice: Duration,
     /// Posts of other threads that may wait in the queue of a [`Handle`](super::Handle). Default 65,536.
     pub posts_max: usize,
@@ -86,7 +87,7 @@ impl Default for Config {
             accept_pause: Duration::from_millis(100),
             slow_callback: Some(Duration::from_millis(100)),
             turn_tasks_max: 1024,
-            cooperate_slice: Duration::from_millis(1),
+            cooperate_slice: Duration::from_micros(50),
             posts_max: 1 << 16,
             task_late: Some(Duration::from_secs(1)),
             workers: WorkersConfig::default(),

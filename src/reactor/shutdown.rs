@@ -367,7 +367,9 @@ impl<S: Sys> Reactor<S> {
         // What is given back has nobody left who waits for it.
         let back = self.core.workers.shut_down();
         self.core.jobs = self.core.jobs.saturating_sub(back.len());
-        contain(|| drop(back));
+        for job in back {
+            contain(|| drop(job));
+        }
         if let Some(drain) = &mut self.drain {
             drain.state = State::Join;
         }

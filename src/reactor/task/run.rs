@@ -117,7 +117,8 @@ impl<S: Sys> Reactor<S> {
                 self.process(run, f);
             }
             Work::Wait(mut wait) => {
-                if self.core.tasks.is_filed(id) {
+                // The wheel has let go of a task whose time has come: what tells it is that something is still to come.
+                if !wait.is_settled() {
                     wait.give_up(TaskError::TimedOut);
                 }
                 let jobs = std::mem::take(&mut wait.jobs);
