@@ -25,6 +25,7 @@
     reason = "a test's tool: a broken assumption should stop the test where it is"
 )]
 
+pub mod contract;
 mod faults;
 mod kernel;
 mod peer;
@@ -43,6 +44,8 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+#[doc(inline)]
+pub use crate::__tidemill_contract as contract;
 pub use faults::Faults;
 pub use kernel::{Call, ProcessId};
 pub use peer::{SimPeer, SimServer};
