@@ -18,6 +18,7 @@ use super::close;
 use super::id::TaskId;
 use super::time::Time;
 
+mod discard;
 pub(crate) mod group;
 pub(crate) mod queue;
 pub(crate) mod result;

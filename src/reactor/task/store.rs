@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::discard::Broken;
 use super::group::Group;
-use super::queue::Place;
 use super::result::Wait;
 use super::{Missed, Step};
 use crate::reactor::core::Core;
@@ -22,8 +22,9 @@ use crate::reactor::timers::Wheel;
 /// The end of a list of slots.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The furthest that a task is filed ahead of now; one that is due later is filed again then.
-const AHEAD_MAX: Duration = Duration::from_millis(1 << 30);
+/// The furthest that a task is filed ahead of now, and that the wheel's time lags behind; one that is due later is
+/// filed again then. Six days, so that both together stay far below what the wheel can tell from the past.
+const AHEAD_MAX: Duration = Duration::from_millis(1 << 29);
 
 pub(crate) type Once = Box<dyn FnOnce(&mut dyn Any, &mut Core)>;
 pub(crate) type Again = Box<dyn FnMut(&mut dyn Any, &mut Core)>;
@@ -87,6 +88,10 @@ pub(crate) struct Tasks {
     pub(super) groups: Slab<Group>,
     /// The task that runs now.
     pub(crate) current: Option<TaskId>,
+    /// Tasks whose captured values panicked when they were dropped, until their handler is told.
+    pub(super) broken: Vec<Broken>,
+    /// Which kind of tasks runs first in the next turn.
+    pub(super) first_kind: u32,
 }
 
 impl Tasks {
@@ -99,6 +104,8 @@ impl Tasks {
             wheel: Wheel::new(now.ms()),
             groups: Slab::new(),
             current: None,
+            broken: Vec::new(),
+            first_kind: 0,
         }
     }
 
@@ -137,10 +144,11 @@ impl Tasks {
         self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if !wait.is_settled()))
     }
 
-    /// The result of a task is taken out of a queue.
-    pub(super) fn comes_from(&mut self, id: TaskId, queue: Place) {
-        if let Some(Work::Wait(wait)) = self.get_mut(id).map(|t| &mut t.work) {
-            wait.queue = Some(queue);
+    /// What a task waits with, if it waits.
+    pub(super) fn wait_mut(&mut self, id: TaskId) -> Option<&mut Wait> {
+        match self.get_mut(id).map(|t| &mut t.work) {
+            Some(Work::Wait(wait)) => Some(wait),
+            _ => None,
         }
     }
 
@@ -220,6 +228,10 @@ impl Tasks {
             task.due = due;
             task.ticket = task.ticket.wrapping_add(1);
             let at = due.min(now + AHEAD_MAX);
+            if self.wheel.is_empty() {
+                // It takes over the time; else, after weeks without a timer, it would take `at` for the past.
+                self.wheel.pop(now.ms());
+            }
             self.wheel.file(id.slot, at.ms_ceil());
         }
     }
@@ -249,13 +261,17 @@ impl Tasks {
         None
     }
 
-    /// When the next time comes, in the wheel's milliseconds.
+    /// When the next time comes, in the wheel's milliseconds. In any case soon enough for the wheel to keep the time.
     pub(crate) fn next_time(&self) -> Option<u32> {
-        self.wheel.next()
+        let latest = AHEAD_MAX.as_millis() as u32;
+        self.wheel.next().map(|at| {
+            let now = self.wheel.now();
+            now.wrapping_add(at.wrapping_sub(now).min(latest))
+        })
     }
 
     /// Whether a task can run without any event.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.posts.is_empty() || !self.slices.is_empty()
+        !self.posts.is_empty() || !self.slices.is_empty() || !self.broken.is_empty()
     }
 }
