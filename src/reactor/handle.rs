@@ -5,8 +5,9 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::core::Core;
@@ -39,6 +40,14 @@ pub(crate) enum Remote {
         queue: Place,
         item: Box<dyn Any + Send>,
     },
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Remote {
+    /// Whether this is an item for a queue.
+    pub(crate) fn is_item_for(&self, at: Place) -> bool {
+        matches!(self, Self::Item { queue, .. } if *queue == at)
+    }
 }
 
 pub(crate) struct RemotePost {
@@ -94,18 +103,9 @@ struct Shared {
     posts_max: usize,
     /// Something is in the queue and the reactor has been woken for it.
     pending: AtomicBool,
-    /// The thread on which the reactor was made, or turned last; see [`here`].
-    home: AtomicUsize,
+    /// The reactor's own thread: the one that made it, for it cannot be sent to another.
+    home: ThreadId,
     waker: Waker,
-}
-
-/// A number that no other living thread has: the address of something of its own. Cheaper than its id, so that each
-/// turn can say where it is.
-fn here() -> usize {
-    thread_local! {
-        static MARK: u8 = const { 0 };
-    }
-    MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }
 
 impl Shared {
@@ -145,7 +145,7 @@ where
 impl Handle {
     pub(crate) fn new(waker: Waker, posts_max: usize) -> Self {
         let (queue, room, pending) = Default::default();
-        let (home, posts_max) = (AtomicUsize::new(here()), posts_max.max(1));
+        let (home, posts_max) = (thread::current().id(), posts_max.max(1));
         Self { shared: Arc::new(Shared { queue, room, posts_max, pending, home, waker }) }
     }
 
@@ -191,7 +191,7 @@ impl Handle {
     fn enter_post(&self, post: RemotePost, wait: bool) -> Result<(), PostError> {
         let mut queue = self.shared.lock();
         while !queue.gone && queue.posts >= self.shared.posts_max {
-            if !wait || self.shared.home.load(Ordering::Relaxed) == here() {
+            if !wait || self.shared.home == thread::current().id() {
                 return Err(PostError::Full);
             }
             queue.waiting += 1;
@@ -232,9 +232,6 @@ impl Handle {
 
     /// Takes what other threads have entered into `batch`, once that is empty; answers with a wish to stop.
     pub(crate) fn collect(&self, batch: &mut VecDeque<Remote>) -> Option<Duration> {
-        if self.shared.home.load(Ordering::Relaxed) != here() {
-            self.shared.home.store(here(), Ordering::Relaxed);
-        }
         if !self.shared.pending.swap(false, Ordering::AcqRel) {
             return None;
         }
@@ -249,6 +246,12 @@ impl Handle {
             self.shared.pending.store(true, Ordering::Release);
         }
         queue.stop.take()
+    }
+
+    /// How many items for a queue were entered and not collected.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn items_for(&self, at: Place) -> usize {
+        self.shared.lock().entries.iter().filter(|entry| entry.is_item_for(at)).count()
     }
 
     /// The reactor is no more: later posts are refused, waiting ones dropped.

@@ -18,6 +18,8 @@ use super::close;
 use super::id::TaskId;
 use super::time::Time;
 
+#[cfg(any(test, feature = "testing"))]
+mod check;
 mod discard;
 pub(crate) mod group;
 pub(crate) mod queue;

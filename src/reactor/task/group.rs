@@ -7,8 +7,8 @@ use crate::reactor::table::Table;
 
 pub(crate) struct Group {
     serial: u32,
-    head: u32,
-    len: u32,
+    pub(super) head: u32,
+    pub(super) len: u32,
 }
 
 impl Tasks {

@@ -41,10 +41,10 @@ impl<T> fmt::Debug for QueueId<T> {
 }
 
 /// Slot and serial of a queue, whatever its items are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    slot: u32,
-    serial: u32,
+    pub(super) slot: u32,
+    pub(super) serial: u32,
 }
 
 impl<T> QueueId<T> {
@@ -123,8 +123,8 @@ impl<T: Send + 'static> Sender<T> {
 
 /// How many items a queue has, those on their way from other threads included.
 pub(crate) struct Count {
-    used: AtomicUsize,
-    capacity: usize,
+    pub(super) used: AtomicUsize,
+    pub(super) capacity: usize,
 }
 
 impl Count {
@@ -146,9 +146,9 @@ impl Count {
 }
 
 pub(crate) struct Queue {
-    serial: u32,
+    pub(super) serial: u32,
     /// In the order of their numbers.
-    items: VecDeque<(u64, Box<dyn Any>)>,
+    pub(super) items: VecDeque<(u64, Box<dyn Any>)>,
     next_number: u64,
     pub(super) count: Arc<Count>,
     pub(super) takers: VecDeque<TaskId>,

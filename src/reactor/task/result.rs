@@ -63,6 +63,14 @@ impl Wait {
         self.left = 0;
     }
 
+    /// Its time is over. That is why a race has no winner, whatever its losers said before.
+    pub(crate) fn time_out(&mut self) {
+        if self.race {
+            self.parts.fill_with(|| None);
+        }
+        self.give_up(TaskError::TimedOut);
+    }
+
     /// What there is to deliver; parts that were not awaited count as cancelled.
     pub(crate) fn into_delivery(mut self) -> (Deliver, Vec<Outcome>) {
         self.give_up(TaskError::Cancelled);

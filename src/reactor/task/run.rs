@@ -133,7 +133,7 @@ impl<S: Sys> Reactor<S> {
             Work::Wait(mut wait) => {
                 if !wait.is_settled() {
                     // Nothing but its time brings a task here that still waits.
-                    wait.give_up(TaskError::TimedOut);
+                    wait.time_out();
                 }
                 let jobs = std::mem::take(&mut wait.jobs);
                 self.core.tasks.remove(id);
@@ -265,6 +265,8 @@ impl<S: Sys> Reactor<S> {
     /// Keeps a record, and says so when the task was late.
     fn record(&mut self, run: Run, record: TaskRecord) {
         log::trace!("{record}");
+        #[cfg(any(test, feature = "testing"))]
+        self.core.tasks.records.iter_mut().for_each(|records| records.push(record));
         let late = self.config.task_late.is_some_and(|bound| u128::from(record.delay) > bound.as_nanos());
         if late {
             self.tell(run, &close::TASK_LATE, record);

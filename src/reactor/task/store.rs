@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
+#[cfg(any(test, feature = "testing"))]
+use super::TaskRecord;
 use super::discard::Broken;
 use super::group::Group;
 use super::result::Wait;
@@ -74,17 +76,17 @@ pub(crate) struct Task {
 
 /// A place in a queue.
 #[derive(Clone, Copy)]
-struct Entry {
-    id: TaskId,
+pub(super) struct Entry {
+    pub(super) id: TaskId,
     ticket: u32,
 }
 
 pub(crate) struct Tasks {
     pub(super) slab: Slab<Task>,
     next_serial: u32,
-    posts: VecDeque<Entry>,
-    slices: VecDeque<Entry>,
-    wheel: Wheel,
+    pub(super) posts: VecDeque<Entry>,
+    pub(super) slices: VecDeque<Entry>,
+    pub(super) wheel: Wheel,
     pub(super) groups: Slab<Group>,
     /// The task that runs now.
     pub(crate) current: Option<TaskId>,
@@ -92,6 +94,9 @@ pub(crate) struct Tasks {
     pub(super) broken: Vec<Broken>,
     /// Which kind of tasks runs first in the next turn.
     pub(super) first_kind: u32,
+    /// The records of tasks that ended, where a test wants them.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) records: Option<Vec<TaskRecord>>,
 }
 
 impl Tasks {
@@ -106,6 +111,8 @@ impl Tasks {
             current: None,
             broken: Vec::new(),
             first_kind: 0,
+            #[cfg(any(test, feature = "testing"))]
+            records: None,
         }
     }
 
@@ -152,6 +159,12 @@ impl Tasks {
         }
     }
 
+    /// Whether a task waits for room for an item that it holds.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn holds_item(&self, id: TaskId) -> bool {
+        self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if wait.item.is_some()))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
@@ -174,7 +187,7 @@ impl Tasks {
         Some(Entry { id, ticket: task.ticket })
     }
 
-    fn is_fresh(&self, entry: Entry) -> bool {
+    pub(super) fn is_fresh(&self, entry: Entry) -> bool {
         self.get(entry.id).is_some_and(|t| t.ticket == entry.ticket)
     }
 
