@@ -136,3 +136,7 @@ impl fmt::Display for TaskReport {
         write!(f, "{}: {}", self.class, self.record)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests;

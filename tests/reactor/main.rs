@@ -16,4 +16,5 @@ mod panics;
 mod posts;
 mod services;
 mod support;
+mod tasks;
 mod timers;

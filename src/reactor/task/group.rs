@@ -16,13 +16,13 @@ impl Tasks {
         self.groups.get_mut(id.slot as usize).filter(|g| g.serial == id.serial)
     }
 
-    fn new_group(&mut self) -> GroupId {
+    pub(super) fn new_group(&mut self) -> GroupId {
         let serial = self.next_serial();
         GroupId { slot: self.groups.insert(Group { serial, head: NONE, len: 0 }) as u32, serial }
     }
 
     /// Puts a task into a group, out of any other.
-    fn join_group(&mut self, group: GroupId, task: TaskId) -> bool {
+    pub(super) fn join_group(&mut self, group: GroupId, task: TaskId) -> bool {
         if self.get(task).is_none() || self.group(group).is_none() {
             return false;
         }
@@ -60,6 +60,11 @@ impl Tasks {
         }
     }
 
+    /// How many tasks are in the group.
+    pub(super) fn group_len(&mut self, group: GroupId) -> usize {
+        self.group(group).map_or(0, |g| g.len as usize)
+    }
+
     /// A task of the group.
     fn member(&mut self, group: GroupId) -> Option<TaskId> {
         let head = self.group(group)?.head;
@@ -81,7 +86,7 @@ impl<H: Handler> Table<'_, H> {
 
     /// How many tasks of the group may still run.
     pub fn group_len(&mut self, group: GroupId) -> usize {
-        self.core.tasks.group(group).map_or(0, |g| g.len as usize)
+        self.core.tasks.group_len(group)
     }
 
     /// Cancels every task of the group, as [`Table::cancel`] does; how many. A task of it that runs right now ends

@@ -241,9 +241,10 @@ impl Tasks {
             task.due = due;
             task.ticket = task.ticket.wrapping_add(1);
             let at = due.min(now + AHEAD_MAX);
-            if self.wheel.is_empty() {
-                // It takes over the time; else, after weeks without a timer, it would take `at` for the past.
-                self.wheel.pop(now.ms());
+            if self.wheel.is_empty() && now.ms().wrapping_sub(self.wheel.now()) > 1 << 28 {
+                // It takes over the time; else, after weeks without a timer, it would take `at` for the past. But not
+                // all of it: a turn whose stamp lies before the wheel's time would find due what is not.
+                self.wheel.pop(now.ms().wrapping_sub(1 << 26));
             }
             self.wheel.file(id.slot, at.ms_ceil());
         }
