@@ -90,8 +90,13 @@ impl Daemon {
         self.announce(&notify);
         self.reactor.run().map_err(|e| Failure::reactor(&e, None))?;
         let aborted = self.reactor.with(signals, |signals: &mut Signals, _| signals.aborted());
-        let stats = self.reactor.stats();
-        ::log::info!("stopped after {} connections", stats.closed);
+        if let Some(drain) = self.reactor.last_drain() {
+            ::log::info!("{drain}");
+            for report in &drain.aborted {
+                ::log::info!("aborted {} peer={} {}", report.id, report.peer, report.reason);
+            }
+        }
+        ::log::info!("stopped after {} connections", self.reactor.stats().closed);
         Ok(if aborted { failure::ABORTED } else { 0 })
     }
 

@@ -14,6 +14,7 @@ use super::core::Core;
 use super::handler::Handler;
 use super::id::TaskId;
 use super::service::{Key, apply, contain};
+use super::shutdown::Hooks;
 use super::sys::Waker;
 use super::table::Table;
 use super::task::queue::Place;
@@ -33,6 +34,8 @@ pub(crate) enum Remote {
         outcome: Result<Box<dyn Any + Send>, TaskError>,
         work: Option<Worked>,
     },
+    /// A hook of the shutdown is done.
+    LetGo(u64),
     /// A permit of a semaphore is given back.
     Release(SemaphoreId),
     /// An item for a queue, for which room was taken.
@@ -252,6 +255,17 @@ impl Handle {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn items_for(&self, at: Place) -> usize {
         self.shared.lock().entries.iter().filter(|entry| entry.is_item_for(at)).count()
+    }
+
+    /// Takes holds of a shutdown that were let go, so that nobody waits for the next turn to hear of them.
+    pub(crate) fn collect_let_go(&self, hooks: &mut Hooks) {
+        self.shared.lock().entries.retain(|entry| match entry {
+            Remote::LetGo(round) => {
+                hooks.let_go(*round);
+                false
+            }
+            Remote::Post(_) | Remote::Settle { .. } | Remote::Release(_) | Remote::Item { .. } => true,
+        });
     }
 
     /// The reactor is no more: later posts are refused, waiting ones dropped.

@@ -5,8 +5,8 @@
 //! own.
 //!
 //! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
-//! connection does what it can, within its budget; accept; run posts and expired deadlines, and drive once more what
-//! these queued; **reap** the ended. No user code runs while events are marked.
+//! connection does what it can, within its budget; accept; call what is watched and ready; run posts and expired
+//! deadlines, and drive once more what these queued; **reap** the ended. No user code runs while events are marked.
 //!
 //! ```
 //! use tidemill::reactor::{Accepted, Ctx, Handler, Reactor, Refuse};
@@ -32,12 +32,13 @@
 //! # }
 //! ```
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use slab::Slab;
 
+pub mod account;
 pub mod buffer;
 #[cfg(any(test, feature = "testing"))]
 mod check;
@@ -48,6 +49,7 @@ mod drive;
 pub mod endpoint;
 mod handle;
 mod handler;
+pub mod histogram;
 pub mod id;
 pub mod ledger;
 mod limits;
@@ -55,6 +57,8 @@ mod link;
 mod listener;
 mod offload;
 mod service;
+mod shutdown;
+mod slow;
 pub mod sys;
 mod table;
 mod task;
@@ -63,48 +67,44 @@ pub mod testing;
 pub mod time;
 pub mod timers;
 mod turn;
-mod workers;
+mod watch;
+mod watchdog;
+pub mod workers;
 
+use self::account::Account;
 use self::core::{Core, Manner, ServiceInfo};
 use self::id::Token;
 use self::ledger::Stamps;
 use self::link::NONE;
 use self::listener::Listener;
 use self::service::{Bound, Service};
+use self::shutdown::Drain;
 use self::sys::{Adopted, SetupParts, Sys};
 
+pub use self::account::Stats;
 pub use self::buffer::{Input, Output};
 pub use self::class::Class;
 pub use self::close::{By, CloseReason, Deadline, Error, PhaseName, Report};
 pub use self::endpoint::{Address, Endpoint, EndpointError, Keepalive, SocketOptions};
 pub use self::handle::{Handle, PostError};
 pub use self::handler::{Accepted, Ctx, Handler, Refuse};
-pub use self::id::{ConnId, GroupId, ListenerId, TaskId};
-pub use self::limits::{Config, Limits};
+pub use self::histogram::Histogram;
+pub use self::id::{ConnId, GroupId, ListenerId, TaskId, WatchId};
+pub use self::limits::{Config, Limits, WorkersConfig};
 pub use self::service::Key;
-pub use self::sys::{MioSys, Peer};
+pub use self::shutdown::{DrainReport, Hold, Stage};
+pub use self::slow::{Callback, Ran, Slow};
+pub use self::sys::{MioSys, Peer, Ready};
 pub use self::table::Table;
 pub use self::task::{
     Completer, Missed, Permit, QueueId, SemaphoreId, SendError, Sender, Step, TaskError, TaskRecord,
     TaskReport,
 };
 pub use self::time::Time;
+pub use self::watch::Source;
 
-/// Counts of a reactor since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections that ended.
-    pub closed: u64,
-    /// Connections accepted and dropped because no descriptor was left.
-    pub shed: u64,
-    /// Times that a listener paused at the gate or for want of descriptors.
-    pub pauses: u64,
-    /// Connections refused at `connections_max` or `per_client_max`.
-    pub limited: u64,
-    /// Times that a connection spent its budget of a turn.
-    pub exhausted: u64,
-}
+#[cfg(feature = "signals")]
+pub(crate) use self::service::contain;
 
 /// What one turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,14 +120,6 @@ pub struct Turn {
     pub stopped: bool,
 }
 
-/// A drain under way.
-struct Drain {
-    until: Time,
-    /// The turn in which handlers are told: one after the last accepts, so that what their peers have already sent
-    /// is seen first.
-    tell: u64,
-}
-
 /// One event loop with its services. Several can live in one process, one thread each.
 ///
 /// A reactor that is dropped closes its sockets without calling `on_close`; drain it with [`Reactor::stop`] and
@@ -139,6 +131,8 @@ pub struct Reactor<S: Sys = MioSys> {
     services: Vec<Box<dyn Service>>,
     /// By the slot of their links.
     sockets: Vec<Option<S::Socket>>,
+    /// By the slot of their watches.
+    watched: Vec<Option<S::Watched>>,
     listeners: Slab<Listener<S>>,
     /// The listeners' slots, in the order of their making.
     listener_slots: Vec<usize>,
@@ -149,7 +143,7 @@ pub struct Reactor<S: Sys = MioSys> {
     gate: u32,
     last_pause_log: Time,
     drain: Option<Drain>,
-    stats: Stats,
+    last_drain: Option<DrainReport>,
     /// Kept between turns so that a turn allocates nothing.
     scratch: Vec<u32>,
 }
@@ -159,7 +153,7 @@ impl<S: Sys> std::fmt::Debug for Reactor<S> {
         f.debug_struct("Reactor")
             .field("connections", &self.core.links.len())
             .field("listeners", &self.listeners.len())
-            .field("stats", &self.stats)
+            .field("stats", self.stats())
             .finish_non_exhaustive()
     }
 }
@@ -195,7 +189,8 @@ impl<S: Sys> Reactor<S> {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
         let handle = Handle::new(sys.waker(), config.posts_max);
-        let workers = Box::new(workers::Nobody);
+        let workers = sys.workers(config.workers.clone());
+        let account = Account::new(config.slow_callback);
         let gate = config.connections_gate.unwrap_or_else(|| {
             let limit = sys.descriptor_limit().unwrap_or(u64::MAX);
             let reserve = (limit / 8).max(16);
@@ -203,11 +198,12 @@ impl<S: Sys> Reactor<S> {
         });
         Self {
             sys,
-            core: Core::new(now, unix.as_secs(), handle.clone(), workers),
+            core: Core::new(now, unix.as_secs(), account, handle.clone(), workers),
             unix_at_zero,
             config,
             services: Vec::new(),
             sockets: Vec::new(),
+            watched: Vec::new(),
             listeners: Slab::new(),
             listener_slots: Vec::new(),
             next_listener_serial: 1,
@@ -215,7 +211,7 @@ impl<S: Sys> Reactor<S> {
             gate,
             last_pause_log: Time::ZERO,
             drain: None,
-            stats: Stats::default(),
+            last_drain: None,
             scratch: Vec::new(),
         }
     }
@@ -225,6 +221,7 @@ impl<S: Sys> Reactor<S> {
         let limits = handler.limits();
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
+        self.core.account.add_service(type_name::<H>());
         self.core.services.push(ServiceInfo {
             timeouts,
             limits,
@@ -299,7 +296,8 @@ impl<S: Sys> Reactor<S> {
         })
     }
 
-    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service.
+    /// Takes over a connected socket, a pipe's end or a terminal as a connection of a service. For descriptors of other
+    /// kinds, and for reading by yourself, see [`Reactor::watch`].
     ///
     /// # Errors
     /// When it cannot be polled or registered.
@@ -352,9 +350,16 @@ impl<S: Sys> Reactor<S> {
         self.handle.clone()
     }
 
-    /// Counts since the reactor was made.
-    pub const fn stats(&self) -> Stats {
-        self.stats
+    /// What was counted since the reactor was made. Always on; some thirty nanoseconds a turn.
+    pub fn stats(&self) -> &Stats {
+        self.core.account.stats()
+    }
+
+    /// The last 16 callbacks and stretches of callbacks that took longer than [`Config::slow_callback`], the oldest
+    /// first. At first the stretch is known in which a slow callback lies; if it is slow again within the next ten
+    /// turns, it is named alone and with its own time.
+    pub fn slow(&self) -> impl Iterator<Item = &Slow> {
+        self.core.account.slow()
     }
 
     /// Connections of all services.
@@ -374,22 +379,11 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// Those of [`Reactor::turn`].
     pub fn run(&mut self) -> Result<(), Error> {
-        while !self.turn(None)?.stopped {}
-        Ok(())
-    }
-
-    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
-    pub fn stop(&mut self, grace: Duration) {
-        self.refresh_clock();
-        let until = self.core.now + grace;
-        match &mut self.drain {
-            Some(drain) => drain.until = drain.until.min(until),
-            None => {
-                self.core.draining = true;
-                self.close_listeners();
-                self.drain = Some(Drain { until, tell: self.core.turn + 1 });
-            }
+        let mut turn = self.turn(None)?;
+        while !turn.stopped {
+            turn = self.next_turn(None)?;
         }
+        Ok(())
     }
 
     fn place_socket(&mut self, slot: u32, socket: S::Socket) {
@@ -410,6 +404,9 @@ impl<S: Sys> Drop for Reactor<S> {
         }
         for socket in self.sockets.drain(..).flatten() {
             self.sys.close(socket, false);
+        }
+        for watched in self.watched.drain(..).flatten() {
+            self.sys.close_watched(watched);
         }
     }
 }

@@ -69,6 +69,7 @@ impl<H: Handler> Table<'_, H> {
         });
         let Ok(job) = self.core.workers.submit(job) else { return Err(completer) };
         completer.defuse();
+        self.core.jobs += 1;
         if let Some(Work::Wait(wait)) = self.core.tasks.get_mut(task).map(|t| &mut t.work) {
             wait.jobs.push(job);
         }

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::close::{self, Deadline};
 use super::id::Token;
-use super::link::Link;
 use super::link::flag::*;
-use super::sys::{Ready, Sys};
+use super::sys::Sys;
 use super::time::Time;
 use super::{Error, Reactor, Turn};
 
@@ -16,18 +14,28 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When the poll fails: the reactor cannot go on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
-        let timed = self.core.wheel.next().is_some() || self.core.tasks.next_time().is_some();
-        if timed && !self.is_busy() {
-            // The turn may have taken long: what is left until a deadline counts from now.
+        if !self.is_busy() && max_wait != Some(Duration::ZERO) {
+            // Time has passed outside of the reactor: what is left until a deadline counts from now.
             self.refresh_clock();
         }
+        self.next_turn(max_wait)
+    }
+
+    /// A turn right after another, whose last stamp is the time until which this one knows of its deadlines; so a loop
+    /// reads the clock twice a turn, after the poll and at the end.
+    pub(super) fn next_turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
         let wait = self.wait(max_wait);
+        let asked = self.core.now;
         let events = self.poll(wait)?;
+        let began = self.core.turn_began;
+        self.core.account.poll_ends(asked, wait, events, began);
+        self.core.account.turn_begins(began, self.core.queue.len());
         let stop = self.handle.collect(&mut self.core.remote);
         self.core.posts_due = self.core.tasks.posts_len();
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_watches();
         self.run_tasks();
         if let Some(grace) = stop {
             self.stop(grace);
@@ -35,6 +43,7 @@ impl<S: Sys> Reactor<S> {
         self.run_deadlines();
         self.run_queue();
         turn.closed = self.reap_all();
+        self.reap_watches();
         for at in 0..self.core.spent.len() {
             let slot = self.core.spent[at];
             // It may have been ended by another since.
@@ -44,6 +53,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.spent.clear();
         turn.stopped = self.go_on_draining();
+        self.refresh_clock();
+        self.core.account.turn_ends(began, self.core.now);
         Ok(turn)
     }
 
@@ -52,9 +63,9 @@ impl<S: Sys> Reactor<S> {
         !self.core.queue.is_empty()
             || self.tasks_wait()
             || !self.core.reaping.is_empty()
+            || self.core.watches.is_busy()
             || self.accepts_wait()
             || self.handle.is_pending()
-            || self.drain.as_ref().is_some_and(|d| d.tell >= self.core.turn || self.held() == 0)
     }
 
     pub(super) fn wait(&self, max_wait: Option<Duration>) -> Option<Duration> {
@@ -68,8 +79,7 @@ impl<S: Sys> Reactor<S> {
         };
         let timer = self.core.wheel.next().map(until);
         let task = self.core.tasks.next_time().map(until);
-        let drain = self.drain.as_ref().map(|d| d.until - self.core.now);
-        [max_wait, timer, task, self.resume_wait(), drain].into_iter().flatten().min()
+        [max_wait, timer, task, self.resume_wait(), self.drain_wait()].into_iter().flatten().min()
     }
 
     fn poll(&mut self, wait: Option<Duration>) -> Result<usize, Error> {
@@ -93,6 +103,7 @@ impl<S: Sys> Reactor<S> {
                             l.event = true;
                         }
                     }
+                    Token::Watch(id) => core.watches.mark(id),
                     Token::Wake => {}
                 }
             })
@@ -131,7 +142,7 @@ impl<S: Sys> Reactor<S> {
         self.scratch = due;
     }
 
-    fn reap_all(&mut self) -> usize {
+    pub(super) fn reap_all(&mut self) -> usize {
         let mut ended = 0;
         // Closing one connection can end another; those too, but only so many that a turn ends.
         let most = self.core.reaping.len().max(64) * 4;
@@ -145,50 +156,5 @@ impl<S: Sys> Reactor<S> {
             self.resume_listeners();
         }
         ended
-    }
-
-    /// Connections that a drain waits for.
-    fn held(&self) -> usize {
-        self.core.services.iter().filter(|s| s.limits.hold_drain).map(|s| s.count as usize).sum()
-    }
-
-    /// Goes on with a drain; whether it has come to its end.
-    fn go_on_draining(&mut self) -> bool {
-        let Some(drain) = &self.drain else { return false };
-        let (now, turn) = (self.core.now, self.core.turn);
-        let (tell, over) = (turn == drain.tell, now >= drain.until);
-        if tell || over {
-            self.tell_held(over);
-        }
-        let over = self.held() == 0;
-        if over {
-            self.drain = None;
-            self.core.draining = false;
-            self.core.grace_over = false;
-        }
-        over
-    }
-
-    /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset.
-    fn tell_held(&mut self, over: bool) {
-        self.core.grace_over |= over;
-        let services = &self.core.services;
-        let held = |l: &Link| services[l.service as usize].limits.hold_drain;
-        let slots = self.core.links.iter().filter(|(_, l)| held(l)).map(|(slot, _)| slot as u32);
-        let slots: Vec<u32> = slots.collect();
-        for slot in slots {
-            let link = self.core.link(slot);
-            if over {
-                self.core.fail(slot, &close::TCP_DRAINED, None, Some(Deadline::Drain));
-            } else {
-                // A whole request may wait in the kernel with its event not yet delivered: read first, then drain.
-                if link.is_live() {
-                    link.mark(Ready::READABLE);
-                }
-                link.set(DRAIN_DUE);
-                self.core.enqueue(slot);
-            }
-        }
-        self.reap_all();
     }
 }

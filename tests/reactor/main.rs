@@ -18,3 +18,5 @@ mod services;
 mod support;
 mod tasks;
 mod timers;
+mod watch;
+mod watchdog;

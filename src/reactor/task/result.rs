@@ -125,10 +125,11 @@ impl Core {
     /// Takes jobs back that no thread has begun.
     pub(crate) fn withdraw(&mut self, jobs: Vec<JobId>) {
         for job in jobs {
-            if let Some(job) = self.workers.withdraw(job)
-                && contain(|| drop(job)).is_none()
-            {
-                log::error!("task.panicked: work that was withdrawn panicked in its drop");
+            if let Some(job) = self.workers.withdraw(job) {
+                self.jobs -= 1;
+                if contain(|| drop(job)).is_none() {
+                    log::error!("task.panicked: work that was withdrawn panicked in its drop");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::reactor::core::Core;
 use crate::reactor::handle::{Remote, RemotePost, Worked};
 use crate::reactor::id::TaskId;
 use crate::reactor::service::contain;
+use crate::reactor::slow::Callback;
 use crate::reactor::sys::Sys;
 use crate::reactor::time::Time;
 use crate::reactor::{NONE, Reactor};
@@ -64,6 +65,9 @@ impl<S: Sys> Reactor<S> {
             && let Some(id) = self.core.tasks.next_due(at)
         {
             *left -= 1;
+            if let Some(task) = self.core.tasks.get(id) {
+                self.core.account.timer_fired(self.core.now.since(task.due));
+            }
             self.run_task(id);
         }
     }
@@ -95,6 +99,7 @@ impl<S: Sys> Reactor<S> {
                 Remote::Settle { task, part, outcome, work } => {
                     *left -= 1;
                     if let Some(worked) = work {
+                        self.core.jobs = self.core.jobs.saturating_sub(1);
                         self.worked(task, worked);
                     }
                     let outcome: Outcome = outcome.map(|value| value as Box<dyn Any>);
@@ -105,6 +110,7 @@ impl<S: Sys> Reactor<S> {
                         None => log::error!("task.panicked: a late result of {task} panicked in its drop"),
                     }
                 }
+                Remote::LetGo(round) => self.core.hooks.let_go(round),
                 Remote::Release(semaphore) => self.core.release(semaphore),
                 Remote::Item { queue, item } => {
                     if contain(|| self.core.put_item(queue, item)).is_none() {
@@ -131,8 +137,8 @@ impl<S: Sys> Reactor<S> {
                 self.process(run, f);
             }
             Work::Wait(mut wait) => {
+                // The wheel has let go of a task whose time has come: what tells it is that something is still to come.
                 if !wait.is_settled() {
-                    // Nothing but its time brings a task here that still waits.
                     wait.time_out();
                 }
                 let jobs = std::mem::take(&mut wait.jobs);
@@ -147,6 +153,23 @@ impl<S: Sys> Reactor<S> {
             Work::Slices(slices) => self.run_slice(run, slices),
             Work::Running { .. } => {}
         }
+    }
+
+    /// The reactor stops: a task is cancelled. Who waits for a result hears it; else the handler does.
+    pub(crate) fn abandon_task(&mut self, id: TaskId) {
+        let Some(task) = self.core.tasks.get_mut(id) else { return };
+        let run = Run { id, service: task.service, name: task.name, due: task.due };
+        let now = self.core.now;
+        if let Work::Wait(wait) = &mut task.work {
+            wait.give_up(TaskError::Cancelled);
+            self.core.tasks.unfile(id);
+            self.run_task(id);
+            return;
+        }
+        contain(|| self.core.cancel_task(id));
+        let due = run.due.min(now);
+        let record = TaskRecord { id, name: run.name, due, delay: now.since(due), processing: 0, ended: now };
+        self.tell(run, &close::TASK_CANCELLED, record);
     }
 
     /// One tick of an `every`, which is then filed for the next.
@@ -223,9 +246,11 @@ impl<S: Sys> Reactor<S> {
         let started = self.core.now;
         let service = self.services.get_mut(run.service as usize)?;
         self.core.tasks.current = Some(run.id);
+        self.core.account.task_begins(run.name, run.id, run.due, started);
         let outcome = contain(|| f(service.as_any(), &mut self.core));
         self.core.tasks.current = None;
         self.core.now = self.sys.now().max(started);
+        self.core.account.task_ends(self.core.now);
         outcome
     }
 
@@ -277,7 +302,10 @@ impl<S: Sys> Reactor<S> {
     fn tell(&mut self, run: Run, class: &'static Class, record: TaskRecord) {
         let report = TaskReport { class, record };
         let Some(service) = self.services.get_mut(run.service as usize) else { return };
-        if !service.task_error(&report, &mut self.core) {
+        let sample = self.core.account.begin(Callback::TaskError, run.service, None, || self.sys.now());
+        let ok = service.task_error(&report, &mut self.core);
+        self.core.account.end(sample, || self.sys.now());
+        if !ok {
             log::error!("task.panicked: on_task_error panicked when it was told of {report}");
         }
     }
