@@ -38,7 +38,7 @@ impl Run {
         let world = World::with_faults(seed, faults.clone());
         let mut config = Config::default();
         config.task_late = Some(20 * MS);
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             config.turn_tasks_max = rng.between(1, 6) as u32;
         }
         let mut bench = Bench::with_config(world.clone(), config.clone());
@@ -65,11 +65,16 @@ impl Run {
     fn earliest(&self) -> Option<u64> {
         let books = self.model.0.books.borrow();
         let live = books.tasks.values().filter(|e| e.state == State::Live);
-        live.filter_map(|e| match e.kind {
+        let dues = live.filter_map(|e| match e.kind {
             Kind::Timer { due } | Kind::Every { due, .. } => Some(ms_ceil(due)),
-            _ => None,
-        })
-        .min()
+            Kind::Post { .. }
+            | Kind::Slices { .. }
+            | Kind::Wait { .. }
+            | Kind::Acquire { .. }
+            | Kind::Take { .. }
+            | Kind::Put { .. } => None,
+        });
+        dues.min()
     }
 
     fn turn(&mut self, most: Option<Duration>) {
@@ -101,7 +106,11 @@ impl Run {
                         e.turn + 1 < turn && ms_ceil(limit) <= ms(self.before)
                     }
                     Kind::Post { .. } => e.turn < turn,
-                    _ => false,
+                    Kind::Wait { .. }
+                    | Kind::Acquire { .. }
+                    | Kind::Take { .. }
+                    | Kind::Put { .. }
+                    | Kind::Slices { .. } => false,
                 };
                 assert!(!late, "{n} was due and did not run: {e:?}, turn {turn}, {began:?}");
             }
@@ -136,24 +145,20 @@ impl Run {
         self.model.0.ops.set(0);
         for _ in 0..100_000 {
             let model = self.model.clone();
-            let tasks = self.bench.with(|_, table| {
+            let endless = |kind: &Kind| {
+                matches!(
+                    kind,
+                    Kind::Every { .. } | Kind::Take { limit: None } | Kind::Put { limit: None, .. }
+                )
+            };
+            let (cancelled, given_up) = {
                 let books = &mut *model.0.books.borrow_mut();
-                let endless = |kind: &Kind| {
-                    matches!(
-                        kind,
-                        Kind::Every { .. } | Kind::Take { limit: None } | Kind::Put { limit: None, .. }
-                    )
-                };
-                let mut cancelled = Vec::new();
-                for (n, e) in books.tasks.iter().filter(|(_, e)| e.state == State::Live && endless(&e.kind)) {
-                    cancelled.push((*n, e.id));
-                }
-                let permits = std::mem::take(&mut books.permits);
-                let open = std::mem::take(&mut books.open);
-                books.failed.extend(open.iter().map(|o| o.task));
-                (cancelled, permits, open)
-            });
-            let (cancelled, ..) = tasks;
+                let live = books.tasks.iter().filter(|(_, e)| e.state == State::Live && endless(&e.kind));
+                let cancelled: Vec<_> = live.map(|(n, e)| (*n, e.id)).collect();
+                books.failed.extend(books.open.iter().map(|o| o.task));
+                (cancelled, (std::mem::take(&mut books.permits), std::mem::take(&mut books.open)))
+            };
+            drop(given_up);
             self.bench.with(|_, table| {
                 for (n, id) in cancelled {
                     assert!(table.cancel(id));
