@@ -1,4 +1,5 @@
-//! What a deadline costs: the timing wheel beside a binary heap with lazy deletion, a million timers each.
+//! What a deadline costs: the timing wheel beside a binary heap with lazy deletion, and tasks through a handler's table,
+//! a million timers each.
 //!
 //! `cargo bench --bench timers`; the items are timers, so a figure is the cost of one set and cancel, or one set
 //! and fire.
@@ -7,7 +8,9 @@ use divan::{Bencher, counter::ItemsCount};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hint::black_box;
+use std::time::Duration;
 use tidemill::reactor::timers::Wheel;
+use tidemill::reactor::{Accepted, Config, Ctx, Handler, Key, Reactor, Refuse, TaskId};
 
 const MILLION: u32 = 1_000_000;
 
@@ -176,5 +179,98 @@ fn wheel_moved(bencher: Bencher<'_, '_>) {
         for key in 0..10_000 {
             wheel.cancel(key);
         }
+    });
+}
+
+/// A handler that counts what runs.
+#[derive(Default)]
+struct Count(u64);
+
+impl Handler for Count {
+    type Conn = ();
+
+    fn on_accept(&mut self, _: Accepted<'_>) -> Result<(), Refuse> {
+        Err(Refuse::silent())
+    }
+
+    fn on_data(&mut self, (): &mut (), _: &mut Ctx<'_, Self>) {}
+}
+
+fn reactor() -> (Reactor, Key<Count>) {
+    let mut reactor = Reactor::new(Config::default()).unwrap_or_else(|e| panic!("{e}"));
+    let key = reactor.add(Count::default());
+    (reactor, key)
+}
+
+/// Turns until no task is left; each of the million has run.
+fn run_all(reactor: &mut Reactor, key: Key<Count>) {
+    while reactor.with(key, |_, table| table.tasks()) > 0 {
+        reactor.turn(None).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let ran = reactor.with(key, |count, _| std::mem::take(&mut count.0));
+    assert_eq!(ran, u64::from(MILLION));
+}
+
+/// What a timer captures in these: one allocation each.
+fn captured(n: u32) -> impl FnOnce(&mut Count, &mut tidemill::reactor::Table<'_, Count>) + 'static {
+    move |count, _| count.0 += u64::from(black_box(n).min(1))
+}
+
+#[divan::bench(sample_count = 20)]
+fn task_set_and_cancelled(bencher: Bencher<'_, '_>) {
+    let (mut reactor, key) = reactor();
+    let mut ids: Vec<TaskId> = Vec::with_capacity(MILLION as usize);
+    bencher.counter(ItemsCount::new(MILLION)).bench_local(|| {
+        reactor.with(key, |_, table| {
+            ids.extend((0..MILLION).map(|n| {
+                table.call_later(Duration::from_millis(u64::from(at(n)) + 60_000), captured(n + 1))
+            }));
+            for id in ids.drain(..) {
+                black_box(table.cancel(id));
+            }
+        });
+    });
+}
+
+#[divan::bench(sample_count = 20)]
+fn task_reset(bencher: Bencher<'_, '_>) {
+    let (mut reactor, key) = reactor();
+    let hour = Duration::from_secs(3600);
+    let ids: Vec<TaskId> =
+        reactor.with(key, |_, table| (0..10_000).map(|n| table.call_later(hour, captured(n + 1))).collect());
+    bencher.counter(ItemsCount::new(MILLION)).bench_local(|| {
+        reactor.with(key, |_, table| {
+            for n in 0..MILLION {
+                let after = hour + Duration::from_millis(u64::from(at(n)));
+                black_box(table.reset(ids[n as usize % 10_000], after));
+            }
+        });
+    });
+}
+
+/// All due at once: with their stamps and records, 1,024 a turn.
+#[divan::bench(sample_count = 20)]
+fn task_set_and_fired(bencher: Bencher<'_, '_>) {
+    let (mut reactor, key) = reactor();
+    bencher.counter(ItemsCount::new(MILLION)).bench_local(|| {
+        reactor.with(key, |_, table| {
+            for n in 0..MILLION {
+                table.call_later(Duration::ZERO, captured(n + 1));
+            }
+        });
+        run_all(&mut reactor, key);
+    });
+}
+
+#[divan::bench(sample_count = 20)]
+fn task_posted_and_run(bencher: Bencher<'_, '_>) {
+    let (mut reactor, key) = reactor();
+    bencher.counter(ItemsCount::new(MILLION)).bench_local(|| {
+        reactor.with(key, |_, table| {
+            for n in 0..MILLION {
+                table.post(captured(n + 1));
+            }
+        });
+        run_all(&mut reactor, key);
     });
 }

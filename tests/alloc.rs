@@ -1,4 +1,4 @@
-//! Held: once warm, the reactor allocates nothing per request; echo, HTTP hello, idle timers.
+//! Held: once warm, the reactor allocates nothing per request; echo, HTTP hello, idle timers; and what tasks cost.
 //!
 //! Reactor and client share the test's thread, and only that thread's allocations are counted.
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -191,5 +191,125 @@ mod http {
     #[test]
     fn pipelined_requests_allocate_nothing() {
         assert_eq!(super::per_exchange(hello(), &REQUEST.repeat(16), 16 * answer()), 0);
+    }
+}
+
+/// Tasks of a handler without connections.
+mod tasks {
+    use std::time::Duration;
+
+    use tidemill::reactor::{Accepted, Completer, Config, Ctx, Handler, Key, Missed, Reactor, Refuse, Table};
+
+    use super::allocations;
+
+    #[derive(Default)]
+    struct Count(u64);
+
+    impl Handler for Count {
+        type Conn = ();
+
+        fn on_accept(&mut self, _: Accepted<'_>) -> Result<(), Refuse> {
+            Err(Refuse::silent())
+        }
+
+        fn on_data(&mut self, (): &mut (), _: &mut Ctx<'_, Self>) {}
+    }
+
+    const ROUNDS: u64 = 300;
+
+    fn reactor() -> (Reactor, Key<Count>) {
+        let mut reactor = Reactor::new(Config::default()).unwrap();
+        let key = reactor.add(Count::default());
+        (reactor, key)
+    }
+
+    /// Allocations per round of `make`, each followed by turns until no task is left, once warm.
+    fn per_task<T>(make: impl Fn(&mut Count, &mut Table<'_, Count>) -> T) -> f64 {
+        let (mut reactor, key) = reactor();
+        let mut round = || {
+            reactor.with(key, |count, table| drop(make(count, table)));
+            while reactor.with(key, |_, table| table.tasks()) > 0 {
+                reactor.turn(Some(Duration::from_millis(1))).unwrap();
+            }
+        };
+        (0..ROUNDS).for_each(|_| round());
+        let before = allocations();
+        (0..ROUNDS).for_each(|_| round());
+        let made = allocations() - before;
+        assert_eq!(reactor.with(key, |count, _| count.0), 2 * ROUNDS, "each has run");
+        made as f64 / ROUNDS as f64
+    }
+
+    #[test]
+    fn a_task_costs_one_allocation_for_what_it_captures_and_none_without() {
+        let n = std::hint::black_box(1_u64);
+        assert_eq!(per_task(|_, table| table.post(|count, _| count.0 += 1)), 0.0);
+        assert_eq!(per_task(|_, table| table.post(move |count, _| count.0 += n)), 1.0);
+        let soon = Duration::from_micros(1);
+        assert_eq!(per_task(|_, table| table.call_later(soon, |count, _| count.0 += 1)), 0.0);
+        assert_eq!(per_task(|_, table| table.call_later(soon, move |count, _| count.0 += n)), 1.0);
+    }
+
+    #[test]
+    fn cancelling_and_moving_a_timer_allocates_nothing() {
+        let later = Duration::from_secs(60);
+        let made = per_task(|count, table| {
+            let id = table.call_later(later, |_, _| {});
+            for n in 0..100 {
+                assert!(table.reset(id, later + Duration::from_millis(n * 977)));
+            }
+            assert!(table.cancel(id));
+            count.0 += 1;
+        });
+        assert_eq!(made, 0.0);
+    }
+
+    #[test]
+    fn a_tick_allocates_nothing() {
+        let (mut reactor, key) = reactor();
+        reactor.with(key, |_, table| {
+            let mut n = std::hint::black_box(0);
+            table.every(Duration::from_millis(1), Missed::Skip, move |count, _| {
+                n += 1;
+                count.0 = n;
+            })
+        });
+        let mut until = |ticks| {
+            while reactor.with(key, |count, _| count.0 < ticks) {
+                reactor.turn(None).unwrap();
+            }
+        };
+        until(20);
+        let before = allocations();
+        until(120);
+        assert_eq!(allocations() - before, 0);
+    }
+
+    #[test]
+    fn a_result_costs_a_fixed_number_of_allocations() {
+        let made = per_task(|_, table| {
+            let completer: Completer<u64> = table.expect(None, |count: &mut Count, result, _| {
+                count.0 += result.unwrap_or(0);
+            });
+            assert!(table.complete(completer, 1));
+        });
+        // The wait, the list of its parts, the value, and the list that is delivered.
+        assert_eq!(made, 4.0);
+    }
+
+    #[test]
+    fn a_post_of_another_thread_allocates_on_the_loop_nothing() {
+        let (mut reactor, key) = reactor();
+        let handle = reactor.handle();
+        let mut round = || {
+            // This thread stands for the other: what it captures is the one allocation.
+            handle.post(key, |count, _| count.0 += 1).unwrap();
+            reactor.turn(Some(Duration::from_millis(1))).unwrap();
+        };
+        (0..ROUNDS).for_each(|_| round());
+        let before = allocations();
+        (0..ROUNDS).for_each(|_| round());
+        assert_eq!(allocations() - before, 0);
+        assert_eq!(reactor.with(key, |count, _| count.0), 2 * ROUNDS);
     }
 }

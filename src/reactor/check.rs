@@ -13,11 +13,13 @@ impl<S: Sys> Reactor<S> {
     /// - open sockets = used slots (but for connects not yet issued);
     /// - side tables hold exactly what links name; services count exactly their connections;
     /// - every watch has its descriptor and its callback, and is listed exactly where it says;
-    /// - no buffer block is held by a connection without bytes in flight.
+    /// - no buffer block is held by a connection without bytes in flight;
+    /// - every task is in the one place from which it comes to its end, and nobody waits for what there is.
     ///
     /// # Panics
     /// When one of them is broken, with the connection's state.
     pub fn check(&mut self) {
+        self.core.check_tasks();
         let now = self.core.now.ms();
         let (mut ios, mut closings, mut sides) = (0, 0, 0);
         for (slot, link) in &self.core.links {

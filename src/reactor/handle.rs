@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::handler::Handler;
 use super::id::TaskId;
-use super::service::{Key, apply};
+use super::service::{Key, apply, contain};
 use super::shutdown::Hooks;
 use super::sys::Waker;
 use super::table::Table;
@@ -43,6 +43,14 @@ pub(crate) enum Remote {
         queue: Place,
         item: Box<dyn Any + Send>,
     },
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Remote {
+    /// Whether this is an item for a queue.
+    pub(crate) fn is_item_for(&self, at: Place) -> bool {
+        matches!(self, Self::Item { queue, .. } if *queue == at)
+    }
 }
 
 pub(crate) struct RemotePost {
@@ -90,8 +98,6 @@ struct Queue {
     waiting: usize,
     stop: Option<Duration>,
     gone: bool,
-    /// The thread on which the reactor turned last.
-    home: Option<ThreadId>,
 }
 
 struct Shared {
@@ -100,6 +106,8 @@ struct Shared {
     posts_max: usize,
     /// Something is in the queue and the reactor has been woken for it.
     pending: AtomicBool,
+    /// The reactor's own thread: the one that made it, for it cannot be sent to another.
+    home: ThreadId,
     waker: Waker,
 }
 
@@ -149,7 +157,8 @@ where
 impl Handle {
     pub(crate) fn new(waker: Waker, posts_max: usize) -> Self {
         let (queue, room, pending) = Default::default();
-        Self { shared: Arc::new(Shared { queue, room, posts_max: posts_max.max(1), pending, waker }) }
+        let (home, posts_max) = (thread::current().id(), posts_max.max(1));
+        Self { shared: Arc::new(Shared { queue, room, posts_max, pending, home, waker }) }
     }
 
     /// Calls `f` on the reactor's thread in its next turn. Posts of one thread keep their order. Never blocks.
@@ -211,7 +220,7 @@ impl Handle {
     fn enter_post(&self, post: RemotePost, wait: bool) -> Result<(), PostError> {
         let mut queue = self.shared.lock();
         while !queue.gone && queue.posts >= self.shared.posts_max {
-            if !wait || queue.home == Some(thread::current().id()) {
+            if !wait || self.shared.home == thread::current().id() {
                 return Err(PostError::Full);
             }
             queue.waiting += 1;
@@ -256,7 +265,6 @@ impl Handle {
             return None;
         }
         let mut queue = self.shared.lock();
-        queue.home = Some(thread::current().id());
         if batch.is_empty() {
             std::mem::swap(&mut queue.entries, batch);
             queue.posts = 0;
@@ -267,6 +275,12 @@ impl Handle {
             self.shared.pending.store(true, Ordering::Release);
         }
         queue.stop.take()
+    }
+
+    /// How many items for a queue were entered and not collected.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn items_for(&self, at: Place) -> usize {
+        self.shared.lock().entries.iter().filter(|entry| entry.is_item_for(at)).count()
     }
 
     /// Takes holds of a shutdown that were let go, so that nobody waits for the next turn to hear of them.
@@ -288,6 +302,10 @@ impl Handle {
             self.shared.room.notify_all();
             std::mem::take(&mut queue.entries)
         };
-        drop(dropped);
+        for entry in dropped {
+            if contain(|| drop(entry)).is_none() {
+                log::error!("task.panicked: a post that nobody will run panicked in its drop");
+            }
+        }
     }
 }

@@ -398,6 +398,7 @@ impl<S: Sys> Reactor<S> {
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
         self.handle.leave();
+        self.core.discard_all();
         for slot in std::mem::take(&mut self.listener_slots) {
             self.remove_listener(slot);
         }

@@ -18,6 +18,9 @@ use super::close;
 use super::id::TaskId;
 use super::time::Time;
 
+#[cfg(any(test, feature = "testing"))]
+mod check;
+mod discard;
 pub(crate) mod group;
 pub(crate) mod queue;
 pub(crate) mod result;
@@ -133,3 +136,7 @@ impl fmt::Display for TaskReport {
         write!(f, "{}: {}", self.class, self.record)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests;

@@ -16,6 +16,7 @@ mod panics;
 mod posts;
 mod services;
 mod support;
+mod tasks;
 mod timers;
 mod watch;
 mod watchdog;

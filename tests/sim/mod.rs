@@ -2,6 +2,10 @@
 //! asserted after every turn.
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
+pub mod model;
+pub mod ops;
+pub mod tasks;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;

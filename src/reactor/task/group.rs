@@ -7,8 +7,8 @@ use crate::reactor::table::Table;
 
 pub(crate) struct Group {
     serial: u32,
-    head: u32,
-    len: u32,
+    pub(super) head: u32,
+    pub(super) len: u32,
 }
 
 impl Tasks {
@@ -16,13 +16,13 @@ impl Tasks {
         self.groups.get_mut(id.slot as usize).filter(|g| g.serial == id.serial)
     }
 
-    fn new_group(&mut self) -> GroupId {
+    pub(super) fn new_group(&mut self) -> GroupId {
         let serial = self.next_serial();
         GroupId { slot: self.groups.insert(Group { serial, head: NONE, len: 0 }) as u32, serial }
     }
 
     /// Puts a task into a group, out of any other.
-    fn join_group(&mut self, group: GroupId, task: TaskId) -> bool {
+    pub(super) fn join_group(&mut self, group: GroupId, task: TaskId) -> bool {
         if self.get(task).is_none() || self.group(group).is_none() {
             return false;
         }
@@ -58,6 +58,11 @@ impl Tasks {
                 g.head = next;
             }
         }
+    }
+
+    /// How many tasks are in the group.
+    pub(super) fn group_len(&mut self, group: GroupId) -> usize {
+        self.group(group).map_or(0, |g| g.len as usize)
     }
 
     /// A task of the group.
@@ -100,7 +105,7 @@ impl<H: Handler> Table<'_, H> {
 
     /// How many tasks of the group may still run.
     pub fn group_len(&mut self, group: GroupId) -> usize {
-        self.core.tasks.group(group).map_or(0, |g| g.len as usize)
+        self.core.tasks.group_len(group)
     }
 
     /// Cancels every task of the group, as [`Table::cancel`] does; how many. A task of it that runs right now ends

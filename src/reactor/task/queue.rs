@@ -16,6 +16,7 @@ use crate::reactor::core::Core;
 use crate::reactor::handle::{Handle, Remote};
 use crate::reactor::handler::Handler;
 use crate::reactor::id::TaskId;
+use crate::reactor::service::contain;
 use crate::reactor::table::Table;
 
 /// A queue of one reactor whose items are `T`, see [`Table::queue`]. A stale one is harmless.
@@ -40,10 +41,10 @@ impl<T> fmt::Debug for QueueId<T> {
 }
 
 /// Slot and serial of a queue, whatever its items are.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    slot: u32,
-    serial: u32,
+    pub(super) slot: u32,
+    pub(super) serial: u32,
 }
 
 impl<T> QueueId<T> {
@@ -101,7 +102,9 @@ impl<T: Send + 'static> Sender<T> {
             return Err(SendError::Gone(item));
         }
         if !self.count.take_room() {
-            return Err(SendError::Full(item));
+            // It may have gone since.
+            let gone = self.count.is_gone();
+            return Err(if gone { SendError::Gone(item) } else { SendError::Full(item) });
         }
         let sent = Remote::Item { queue: self.queue.place(), item: Box::new(item) };
         match self.handle.offer(sent) {
@@ -120,8 +123,8 @@ impl<T: Send + 'static> Sender<T> {
 
 /// How many items a queue has, those on their way from other threads included.
 pub(crate) struct Count {
-    used: AtomicUsize,
-    capacity: usize,
+    pub(super) used: AtomicUsize,
+    pub(super) capacity: usize,
 }
 
 impl Count {
@@ -143,11 +146,25 @@ impl Count {
 }
 
 pub(crate) struct Queue {
-    serial: u32,
-    items: VecDeque<Box<dyn Any>>,
-    count: Arc<Count>,
-    takers: VecDeque<TaskId>,
-    putters: VecDeque<(TaskId, Box<dyn Any>)>,
+    pub(super) serial: u32,
+    /// In the order of their numbers.
+    pub(super) items: VecDeque<(u64, Box<dyn Any>)>,
+    next_number: u64,
+    pub(super) count: Arc<Count>,
+    pub(super) takers: VecDeque<TaskId>,
+    /// Tasks that hold an item and wait for room.
+    pub(super) putters: VecDeque<TaskId>,
+}
+
+impl Queue {
+    /// Drops the items, each by itself.
+    pub(super) fn discard(self) {
+        for (_, item) in self.items {
+            if contain(|| drop(item)).is_none() {
+                log::error!("task.panicked: an item of a removed queue panicked in its drop");
+            }
+        }
+    }
 }
 
 impl Core {
@@ -157,55 +174,84 @@ impl Core {
 
     /// An item for which room was taken: the first who waits has it, else it is kept.
     pub(crate) fn put_item(&mut self, at: Place, item: Box<dyn Any>) {
-        while let Some(taker) = self.queue(at).and_then(|q| q.takers.pop_front()) {
-            if self.tasks.waits(taker) {
-                self.settle(taker, 0, Ok(item));
-                self.gave_room(at);
-                return;
+        let mut next = Some(item);
+        // Each item that is taken makes room for the next who waits to put one in.
+        while let Some(item) = next.take() {
+            let Some(q) = self.queue(at) else { return };
+            let number = q.next_number;
+            q.next_number += 1;
+            match self.give_item(at, number, item) {
+                None => next = self.gave_room(at),
+                Some(item) => {
+                    if let Some(q) = self.queue(at) {
+                        q.items.push_back((number, item));
+                    }
+                }
             }
         }
-        if let Some(q) = self.queue(at) {
-            q.items.push_back(item);
-        }
     }
 
-    /// An item that was on its way to a task that is no more: the next has it.
-    pub(crate) fn put_back(&mut self, at: Place, item: Box<dyn Any>) {
-        let Some(q) = self.queue(at) else { return };
-        q.count.used.fetch_add(1, Ordering::AcqRel);
-        if q.takers.is_empty() {
-            q.items.push_front(item);
-        } else {
-            self.put_item(at, item);
+    /// Gives an item to the first who waits for one; it comes back when nobody does.
+    fn give_item(&mut self, at: Place, number: u64, item: Box<dyn Any>) -> Option<Box<dyn Any>> {
+        while let Some(taker) = self.queue(at).and_then(|q| q.takers.pop_front()) {
+            if self.tasks.waits(taker) {
+                self.hand_over(at, taker, number, item);
+                return None;
+            }
         }
-    }
-
-    fn take_item(&mut self, at: Place) -> Option<Box<dyn Any>> {
-        let item = self.queue(at)?.items.pop_front()?;
-        self.gave_room(at);
         Some(item)
     }
 
-    /// There is room for one more: the first who waits to put something in may.
-    fn gave_room(&mut self, at: Place) {
-        let Some(q) = self.queue(at) else { return };
-        q.count.give_room();
-        while let Some((putter, item)) = self.queue(at).and_then(|q| q.putters.pop_front()) {
+    /// Gives an item to this taker. Until it has seen it, the item can go back.
+    fn hand_over(&mut self, at: Place, taker: TaskId, number: u64, item: Box<dyn Any>) {
+        if let Some(wait) = self.tasks.wait_mut(taker) {
+            wait.queue = Some((at, number));
+        }
+        self.settle(taker, 0, Ok(item));
+    }
+
+    /// An item that was on its way to a task that is no more: the next has it, or it goes back to its place. It comes
+    /// back itself when the queue is gone.
+    pub(crate) fn put_back(&mut self, at: Place, number: u64, item: Box<dyn Any>) -> Option<Box<dyn Any>> {
+        if self.queue(at).is_none() {
+            return Some(item);
+        }
+        if let Some(item) = self.give_item(at, number, item)
+            && let Some(q) = self.queue(at)
+        {
+            q.count.used.fetch_add(1, Ordering::AcqRel);
+            let place = q.items.partition_point(|(n, _)| *n < number);
+            q.items.insert(place, (number, item));
+        }
+        None
+    }
+
+    fn take_item(&mut self, at: Place) -> Option<(u64, Box<dyn Any>)> {
+        let taken = self.queue(at)?.items.pop_front()?;
+        if let Some(next) = self.gave_room(at) {
+            self.put_item(at, next);
+        }
+        Some(taken)
+    }
+
+    /// There is room for one more: the item of the first who waits to put one in, with room taken for it.
+    fn gave_room(&mut self, at: Place) -> Option<Box<dyn Any>> {
+        self.queue(at)?.count.give_room();
+        while let Some(putter) = self.queue(at).and_then(|q| q.putters.pop_front()) {
             if !self.tasks.waits(putter) {
                 continue;
             }
-            let room = self.queue(at).is_some_and(|q| q.count.take_room());
-            if !room {
+            let q = self.queue(at)?;
+            if !q.count.take_room() {
                 // Another thread was faster.
-                if let Some(q) = self.queue(at) {
-                    q.putters.push_front((putter, item));
-                }
-                return;
+                q.putters.push_front(putter);
+                return None;
             }
+            let item = self.tasks.wait_mut(putter).and_then(|wait| wait.item.take());
             self.settle(putter, 0, Ok(Box::new(())));
-            self.put_item(at, item);
-            return;
+            return item;
         }
+        None
     }
 }
 
@@ -240,6 +286,7 @@ impl<H: Handler> Table<'_, H> {
         let queue = Queue {
             serial,
             items: VecDeque::new(),
+            next_number: 0,
             count,
             takers: VecDeque::new(),
             putters: VecDeque::new(),
@@ -279,8 +326,11 @@ impl<H: Handler> Table<'_, H> {
                 completer.defuse();
                 let core = &mut *self.core;
                 let Some(q) = core.queues.get_mut(queue.slot as usize) else { return task };
-                q.putters.push_back((task, Box::new(item)));
-                prune(&mut q.putters, |(id, _)| core.tasks.waits(*id));
+                if let Some(wait) = core.tasks.wait_mut(task) {
+                    wait.item = Some(Box::new(item));
+                }
+                prune(&mut q.putters, |id| core.tasks.waits(*id));
+                q.putters.push_back(task);
             }
             // Dropped, the completer says so.
             Err(SendError::Gone(_)) => {}
@@ -290,7 +340,7 @@ impl<H: Handler> Table<'_, H> {
 
     /// Takes the oldest item out, if there is one.
     pub fn pop<T: 'static>(&mut self, queue: QueueId<T>) -> Option<T> {
-        self.core.take_item(queue.place())?.downcast().ok().map(|item| *item)
+        self.core.take_item(queue.place())?.1.downcast().ok().map(|item| *item)
     }
 
     /// Waits for an item, at most for `limit`: `done` is called exactly once, in a later turn, with the item or with
@@ -303,18 +353,17 @@ impl<H: Handler> Table<'_, H> {
     ) -> TaskId {
         let completer: Completer<T> = self.expect(limit, done);
         let task = completer.task();
-        self.core.tasks.comes_from(task, queue.place());
-        if let Some(item) = self.core.take_item(queue.place()) {
+        if let Some((number, item)) = self.core.take_item(queue.place()) {
             completer.defuse();
-            self.core.settle(task, 0, Ok(item));
+            self.core.hand_over(queue.place(), task, number, item);
             return task;
         }
         let core = &mut *self.core;
         let known = core.queues.get_mut(queue.slot as usize).filter(|q| q.serial == queue.serial);
         if let Some(q) = known {
             completer.defuse();
-            q.takers.push_back(task);
             prune(&mut q.takers, |id| core.tasks.waits(*id));
+            q.takers.push_back(task);
         }
         task
     }
@@ -336,11 +385,12 @@ impl<H: Handler> Table<'_, H> {
         if self.core.queue(queue.place()).is_none() {
             return false;
         }
-        let removed = self.core.queues.remove(queue.slot as usize);
+        let mut removed = self.core.queues.remove(queue.slot as usize);
         removed.count.used.fetch_or(Count::GONE, Ordering::AcqRel);
-        for task in removed.takers.into_iter().chain(removed.putters.into_iter().map(|(task, _)| task)) {
+        for task in removed.takers.drain(..).chain(removed.putters.drain(..)) {
             self.core.settle(task, 0, Err(TaskError::Cancelled));
         }
+        removed.discard();
         true
     }
 }

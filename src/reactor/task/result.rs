@@ -9,13 +9,14 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::TaskError;
+use super::discard::Broken;
 use super::queue::Place;
 use super::store::Work;
 use crate::reactor::core::Core;
 use crate::reactor::handle::{Handle, Remote};
 use crate::reactor::handler::Handler;
 use crate::reactor::id::TaskId;
-use crate::reactor::service::apply;
+use crate::reactor::service::{apply, contain};
 use crate::reactor::table::Table;
 use crate::reactor::workers::JobId;
 
@@ -35,15 +36,17 @@ pub(crate) struct Wait {
     race: bool,
     /// Work on threads that nobody needs once the task is settled.
     pub(crate) jobs: Vec<JobId>,
-    /// The queue to which an item goes back that its taker did not live to see.
-    pub(super) queue: Option<Place>,
+    /// The queue to which an item goes back that its taker did not live to see, and the item's number there.
+    pub(super) queue: Option<(Place, u64)>,
+    /// An item that waits for room in a queue.
+    pub(super) item: Option<Box<dyn Any>>,
     pub(crate) deliver: Deliver,
 }
 
 impl Wait {
     fn new(parts: usize, race: bool, deliver: Deliver) -> Self {
         let none = std::iter::repeat_with(|| None).take(parts).collect();
-        Self { parts: none, left: parts, race, jobs: Vec::new(), queue: None, deliver }
+        Self { parts: none, left: parts, race, jobs: Vec::new(), queue: None, item: None, deliver }
     }
 
     /// Whether nothing more has to come.
@@ -58,6 +61,14 @@ impl Wait {
             *part = Some(Err(error));
         }
         self.left = 0;
+    }
+
+    /// Its time is over. That is why a race has no winner, whatever its losers said before.
+    pub(crate) fn time_out(&mut self) {
+        if self.race {
+            self.parts.fill_with(|| None);
+        }
+        self.give_up(TaskError::TimedOut);
     }
 
     /// What there is to deliver; parts that were not awaited count as cancelled.
@@ -116,20 +127,27 @@ impl Core {
         for job in jobs {
             if let Some(job) = self.workers.withdraw(job) {
                 self.jobs -= 1;
-                drop(job);
+                if contain(|| drop(job)).is_none() {
+                    log::error!("task.panicked: work that was withdrawn panicked in its drop");
+                }
             }
         }
     }
 
     /// Takes a task out for good: it will not run, or not again.
     pub(crate) fn cancel_task(&mut self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.remove(id) else { return false };
-        if let Work::Wait(mut wait) = task.work {
+        let Some(mut task) = self.tasks.remove(id) else { return false };
+        if let Work::Wait(wait) = &mut task.work {
             self.withdraw(std::mem::take(&mut wait.jobs));
-            if let (Some(queue), Some(Some(Ok(item)))) = (wait.queue, wait.parts.pop()) {
-                self.put_back(queue, item);
+            if let Some((queue, number)) = wait.queue
+                && let Some(Some(Ok(item))) = wait.parts.pop()
+                && let Some(item) = self.put_back(queue, number, item)
+            {
+                wait.item = Some(item);
             }
         }
+        let of = Broken { id, service: task.service, name: task.name, due: task.due };
+        self.discard(of, task.work);
         true
     }
 }

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 
+use super::discard::Broken;
 use super::result::{Outcome, Settled};
 use super::store::{Every, Slices, Work};
 use super::{Missed, Step, TaskError, TaskRecord, TaskReport};
@@ -41,18 +42,34 @@ impl<S: Sys> Reactor<S> {
         }
         self.refresh_clock();
         let mut left = self.config.turn_tasks_max.max(1);
-        self.run_posts(&mut left);
-        self.run_remote(&mut left);
-        while left > 0
+        // A kind that takes all that a turn has comes last in the next: posts without end must not keep timers waiting.
+        let first = std::mem::take(&mut self.core.tasks.first_kind);
+        for kind in (0..3).map(|n| (first + n) % 3) {
+            match kind {
+                0 => self.run_posts(&mut left),
+                1 => self.run_remote(&mut left),
+                _ => self.run_due(at, &mut left),
+            }
+            if left == 0 {
+                self.core.tasks.first_kind = (kind + 1) % 3;
+                break;
+            }
+        }
+        self.run_slices();
+        self.tell_broken();
+    }
+
+    /// Those whose time had come when the turn began.
+    fn run_due(&mut self, at: Time, left: &mut u32) {
+        while *left > 0
             && let Some(id) = self.core.tasks.next_due(at)
         {
-            left -= 1;
+            *left -= 1;
             if let Some(task) = self.core.tasks.get(id) {
                 self.core.account.timer_fired(self.core.now.since(task.due));
             }
             self.run_task(id);
         }
-        self.run_slices();
     }
 
     /// The posts that were there when the turn began.
@@ -87,15 +104,18 @@ impl<S: Sys> Reactor<S> {
                     }
                     let outcome: Outcome = outcome.map(|value| value as Box<dyn Any>);
                     // What is dropped because nobody waits for it has a drop of its own that may panic.
-                    let settled = contain(|| self.core.settle_part(task, part, outcome));
-                    if settled == Some(Settled::Whole) {
-                        self.run_task(task);
+                    match contain(|| self.core.settle_part(task, part, outcome)) {
+                        Some(Settled::Whole) => self.run_task(task),
+                        Some(Settled::Part | Settled::Unwanted) => {}
+                        None => log::error!("task.panicked: a late result of {task} panicked in its drop"),
                     }
                 }
                 Remote::LetGo(round) => self.core.hooks.let_go(round),
                 Remote::Release(semaphore) => self.core.release(semaphore),
                 Remote::Item { queue, item } => {
-                    contain(|| self.core.put_item(queue, item));
+                    if contain(|| self.core.put_item(queue, item)).is_none() {
+                        log::error!("task.panicked: an item for a queue that is gone panicked in its drop");
+                    }
                 }
             }
         }
@@ -119,13 +139,15 @@ impl<S: Sys> Reactor<S> {
             Work::Wait(mut wait) => {
                 // The wheel has let go of a task whose time has come: what tells it is that something is still to come.
                 if !wait.is_settled() {
-                    wait.give_up(TaskError::TimedOut);
+                    wait.time_out();
                 }
                 let jobs = std::mem::take(&mut wait.jobs);
                 self.core.tasks.remove(id);
                 self.core.withdraw(jobs);
-                let (deliver, outcomes) = wait.into_delivery();
-                self.process(run, |service, core| deliver(service, core, outcomes));
+                self.process(run, |service, core| {
+                    let (deliver, outcomes) = wait.into_delivery();
+                    deliver(service, core, outcomes);
+                });
             }
             Work::Every(every) => self.run_tick(run, every),
             Work::Slices(slices) => self.run_slice(run, slices),
@@ -161,7 +183,10 @@ impl<S: Sys> Reactor<S> {
             self.core.cancel_task(id);
         }
         let (now, period, missed) = (self.core.now, every.period, every.missed);
-        let Some(task) = self.core.tasks.get_mut(id) else { return };
+        let Some(task) = self.core.tasks.get_mut(id) else {
+            self.core.discard(run.into(), Work::Every(every));
+            return;
+        };
         task.work = Work::Every(every);
         if self.core.tasks.is_filed(id) {
             return; // It has moved itself.
@@ -200,25 +225,20 @@ impl<S: Sys> Reactor<S> {
         let started = self.core.now;
         let step = self.step(run, |service, core| (slices.run)(service, core));
         slices.processing += self.core.now.since(started);
-        let Some(step) = step else {
-            self.core.cancel_task(id);
-            let record = slices.record(run, self.core.now);
-            self.tell(run, &close::TASK_PANICKED, record);
-            return;
-        };
         let now = self.core.now;
-        if self.core.tasks.get(id).is_none() {
-            self.record(run, slices.record(run, now));
-        } else if step == Some(Step::More) {
-            if let Some(task) = self.core.tasks.get_mut(id) {
-                task.due = now;
-                task.work = Work::Slices(slices);
-            }
+        if let (Some(Some(Step::More)), Some(task)) = (step, self.core.tasks.get_mut(id)) {
+            task.due = now;
+            task.work = Work::Slices(slices);
             self.core.tasks.slice(id);
-        } else {
-            self.core.cancel_task(id);
-            self.record(run, slices.record(run, now));
+            return;
         }
+        self.core.cancel_task(id);
+        let record = slices.record(run, now);
+        if step.is_none() {
+            self.tell(run, &close::TASK_PANICKED, record);
+        }
+        self.record(run, record);
+        self.core.discard(run.into(), Work::Slices(slices));
     }
 
     /// Runs `f` on its handler, stamped; `None` when it panicked.
@@ -256,9 +276,22 @@ impl<S: Sys> Reactor<S> {
         log::trace!("{}", TaskRecord { id, name, due: queued, delay, processing, ended });
     }
 
+    /// Tells of tasks whose captured values panicked when they were dropped.
+    fn tell_broken(&mut self) {
+        while let Some(broken) = self.core.tasks.broken.pop() {
+            let Broken { id, service, name, due } = broken;
+            let ended = self.core.now;
+            let due = due.min(ended);
+            let record = TaskRecord { id, name, due, delay: ended.since(due), processing: 0, ended };
+            self.tell(Run { id, service, name, due }, &close::TASK_PANICKED, record);
+        }
+    }
+
     /// Keeps a record, and says so when the task was late.
     fn record(&mut self, run: Run, record: TaskRecord) {
         log::trace!("{record}");
+        #[cfg(any(test, feature = "testing"))]
+        self.core.tasks.records.iter_mut().for_each(|records| records.push(record));
         let late = self.config.task_late.is_some_and(|bound| u128::from(record.delay) > bound.as_nanos());
         if late {
             self.tell(run, &close::TASK_LATE, record);
@@ -275,6 +308,12 @@ impl<S: Sys> Reactor<S> {
         if !ok {
             log::error!("task.panicked: on_task_error panicked when it was told of {report}");
         }
+    }
+}
+
+impl From<Run> for Broken {
+    fn from(Run { id, service, name, due }: Run) -> Self {
+        Self { id, service, name, due }
     }
 }
 

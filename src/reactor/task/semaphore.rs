@@ -43,15 +43,20 @@ impl Drop for Permit {
 
 pub(crate) struct Semaphore {
     serial: u32,
-    free: usize,
+    pub(super) free: usize,
     /// Tasks in the order of their asking; some may have gone since.
-    waiting: VecDeque<TaskId>,
+    pub(super) waiting: VecDeque<TaskId>,
 }
 
-/// Forgets tasks that are gone, whenever a queue of waiters has doubled.
+/// Makes room for one more who waits: forgets those that are gone whenever the queue is full, and doubles it when that
+/// was not at least half of it. So each costs O(1), and memory follows those that live.
 pub(super) fn prune<T>(queue: &mut VecDeque<T>, alive: impl FnMut(&T) -> bool) {
-    if queue.len() >= 64 && queue.len().is_power_of_two() {
-        queue.retain(alive);
+    if queue.len() < queue.capacity() {
+        return;
+    }
+    queue.retain(alive);
+    if queue.len() > queue.capacity() / 2 {
+        queue.reserve(queue.len().max(16));
     }
 }
 
@@ -146,9 +151,9 @@ impl<H: Handler> Table<'_, H> {
             return completer.task();
         };
         let (task, ..) = completer.defuse();
-        s.waiting.push_back(task);
         let tasks = &self.core.tasks;
         prune(&mut s.waiting, |id| tasks.waits(*id));
+        s.waiting.push_back(task);
         task
     }
 

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use slab::Slab;
 
+#[cfg(any(test, feature = "testing"))]
+use super::TaskRecord;
+use super::discard::Broken;
 use super::group::Group;
-use super::queue::Place;
 use super::result::Wait;
 use super::{Missed, Step};
 use crate::reactor::core::Core;
@@ -22,8 +24,9 @@ use crate::reactor::timers::Wheel;
 /// The end of a list of slots.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The furthest that a task is filed ahead of now; one that is due later is filed again then.
-const AHEAD_MAX: Duration = Duration::from_millis(1 << 30);
+/// The furthest that a task is filed ahead of now, and that the wheel's time lags behind; one that is due later is
+/// filed again then. Six days, so that both together stay far below what the wheel can tell from the past.
+const AHEAD_MAX: Duration = Duration::from_millis(1 << 29);
 
 pub(crate) type Once = Box<dyn FnOnce(&mut dyn Any, &mut Core)>;
 pub(crate) type Again = Box<dyn FnMut(&mut dyn Any, &mut Core)>;
@@ -73,20 +76,27 @@ pub(crate) struct Task {
 
 /// A place in a queue.
 #[derive(Clone, Copy)]
-struct Entry {
-    id: TaskId,
+pub(super) struct Entry {
+    pub(super) id: TaskId,
     ticket: u32,
 }
 
 pub(crate) struct Tasks {
     pub(super) slab: Slab<Task>,
     next_serial: u32,
-    posts: VecDeque<Entry>,
-    slices: VecDeque<Entry>,
-    wheel: Wheel,
+    pub(super) posts: VecDeque<Entry>,
+    pub(super) slices: VecDeque<Entry>,
+    pub(super) wheel: Wheel,
     pub(super) groups: Slab<Group>,
     /// The task that runs now.
     pub(crate) current: Option<TaskId>,
+    /// Tasks whose captured values panicked when they were dropped, until their handler is told.
+    pub(super) broken: Vec<Broken>,
+    /// Which kind of tasks runs first in the next turn.
+    pub(super) first_kind: u32,
+    /// The records of tasks that ended, where a test wants them.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) records: Option<Vec<TaskRecord>>,
 }
 
 impl Tasks {
@@ -99,6 +109,10 @@ impl Tasks {
             wheel: Wheel::new(now.ms()),
             groups: Slab::new(),
             current: None,
+            broken: Vec::new(),
+            first_kind: 0,
+            #[cfg(any(test, feature = "testing"))]
+            records: None,
         }
     }
 
@@ -137,11 +151,18 @@ impl Tasks {
         self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if !wait.is_settled()))
     }
 
-    /// The result of a task is taken out of a queue.
-    pub(super) fn comes_from(&mut self, id: TaskId, queue: Place) {
-        if let Some(Work::Wait(wait)) = self.get_mut(id).map(|t| &mut t.work) {
-            wait.queue = Some(queue);
+    /// What a task waits with, if it waits.
+    pub(super) fn wait_mut(&mut self, id: TaskId) -> Option<&mut Wait> {
+        match self.get_mut(id).map(|t| &mut t.work) {
+            Some(Work::Wait(wait)) => Some(wait),
+            _ => None,
         }
+    }
+
+    /// Whether a task waits for room for an item that it holds.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn holds_item(&self, id: TaskId) -> bool {
+        self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if wait.item.is_some()))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -166,7 +187,7 @@ impl Tasks {
         Some(Entry { id, ticket: task.ticket })
     }
 
-    fn is_fresh(&self, entry: Entry) -> bool {
+    pub(super) fn is_fresh(&self, entry: Entry) -> bool {
         self.get(entry.id).is_some_and(|t| t.ticket == entry.ticket)
     }
 
@@ -220,6 +241,11 @@ impl Tasks {
             task.due = due;
             task.ticket = task.ticket.wrapping_add(1);
             let at = due.min(now + AHEAD_MAX);
+            if self.wheel.is_empty() && now.ms().wrapping_sub(self.wheel.now()) > 1 << 28 {
+                // It takes over the time; else, after weeks without a timer, it would take `at` for the past. But not
+                // all of it: a turn whose stamp lies before the wheel's time would find due what is not.
+                self.wheel.pop(now.ms().wrapping_sub(1 << 26));
+            }
             self.wheel.file(id.slot, at.ms_ceil());
         }
     }
@@ -249,13 +275,17 @@ impl Tasks {
         None
     }
 
-    /// When the next time comes, in the wheel's milliseconds.
+    /// When the next time comes, in the wheel's milliseconds. In any case soon enough for the wheel to keep the time.
     pub(crate) fn next_time(&self) -> Option<u32> {
-        self.wheel.next()
+        let latest = AHEAD_MAX.as_millis() as u32;
+        self.wheel.next().map(|at| {
+            let now = self.wheel.now();
+            now.wrapping_add(at.wrapping_sub(now).min(latest))
+        })
     }
 
     /// Whether a task can run without any event.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.posts.is_empty() || !self.slices.is_empty()
+        !self.posts.is_empty() || !self.slices.is_empty() || !self.broken.is_empty()
     }
 }
