@@ -95,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
     pub(crate) tasks: Tasks,
+    #[cfg(feature = "async")]
+    pub(crate) futures: super::future::state::Futures,
     pub(crate) semaphores: Slab<Semaphore>,
     pub(crate) queues: Slab<Queue>,
     /// Posts made before this turn: they run in it.
@@ -136,6 +138,8 @@ impl Core {
             dials: Slab::new(),
             services: Vec::new(),
             tasks: Tasks::new(now),
+            #[cfg(feature = "async")]
+            futures: super::future::state::Futures::new(now),
             semaphores: Slab::new(),
             queues: Slab::new(),
             posts_due: 0,

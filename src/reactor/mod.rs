@@ -46,6 +46,8 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+#[cfg(feature = "async")]
+pub mod future;
 mod handle;
 mod handler;
 pub mod id;
@@ -129,7 +131,11 @@ pub struct Turn {
 /// [`Reactor::run`] first where handlers must hear of every end.
 pub struct Reactor<S: Sys = MioSys> {
     sys: S,
-    core: Core,
+    /// Boxed: it changes its place while futures are polled.
+    core: Box<Core>,
+    /// Stands in for the core meanwhile.
+    #[cfg(feature = "async")]
+    spare: Option<Box<Core>>,
     config: Config,
     services: Vec<Box<dyn Service>>,
     /// By the slot of their links.
@@ -197,9 +203,12 @@ impl<S: Sys> Reactor<S> {
             let reserve = (limit / 8).max(16);
             u32::try_from(limit.saturating_sub(reserve).max(1)).unwrap_or(u32::MAX)
         });
-        Self {
+        #[cfg_attr(not(feature = "async"), allow(unused_mut, reason = "futures add a service"))]
+        let mut reactor = Self {
             sys,
-            core: Core::new(now, unix.as_secs(), handle.clone(), workers),
+            core: Box::new(Core::new(now, unix.as_secs(), handle.clone(), workers)),
+            #[cfg(feature = "async")]
+            spare: None,
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -214,12 +223,20 @@ impl<S: Sys> Reactor<S> {
             last_drain: None,
             stats: Stats::default(),
             scratch: Vec::new(),
-        }
+        };
+        #[cfg(feature = "async")]
+        reactor.begin_futures();
+        reactor
     }
 
     /// Adds a service. Its bounds are [`Handler::limits`].
     pub fn add<H: Handler>(&mut self, handler: H) -> Key<H> {
         let limits = handler.limits();
+        let bound = |index| -> Box<dyn Service> { Box::new(Bound { handler, conns: Slab::new(), index }) };
+        Key::new(self.add_service(limits, bound))
+    }
+
+    fn add_service(&mut self, limits: Limits, make: impl FnOnce(u16) -> Box<dyn Service>) -> u16 {
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
         self.core.services.push(ServiceInfo {
@@ -229,8 +246,8 @@ impl<S: Sys> Reactor<S> {
             refused: 0,
             clients: Default::default(),
         });
-        self.services.push(Box::new(Bound { handler, conns: Slab::new(), index }));
-        Key::new(index)
+        self.services.push(make(index));
+        index
     }
 
     /// Listens for connections of a service. A name is resolved first, which blocks.
@@ -386,6 +403,8 @@ impl<S: Sys> Reactor<S> {
 
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
+        #[cfg(feature = "async")]
+        self.end_futures();
         self.handle.leave();
         for slot in std::mem::take(&mut self.listener_slots) {
             self.remove_listener(slot);

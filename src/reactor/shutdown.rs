@@ -282,6 +282,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.draining = true;
         self.close_listeners();
+        #[cfg(feature = "async")]
+        self.core.futures.tell_draining();
         self.run_hooks(Stage::During);
     }
 

@@ -14,7 +14,7 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When the poll fails: the reactor cannot go on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
-        let timed = self.core.wheel.next().is_some() || self.core.tasks.next_time().is_some();
+        let timed = self.core.wheel.next().is_some() || self.core.next_task_time().is_some();
         if timed && !self.is_busy() {
             // The turn may have taken long: what is left until a deadline counts from now.
             self.refresh_clock();
@@ -27,6 +27,8 @@ impl<S: Sys> Reactor<S> {
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
         self.run_tasks();
+        #[cfg(feature = "async")]
+        self.run_futures();
         if let Some(grace) = stop {
             self.stop(grace);
         }
@@ -49,6 +51,7 @@ impl<S: Sys> Reactor<S> {
     fn is_busy(&self) -> bool {
         !self.core.queue.is_empty()
             || self.tasks_wait()
+            || self.futures_wait()
             || !self.core.reaping.is_empty()
             || self.accepts_wait()
             || self.handle.is_pending()
@@ -64,7 +67,7 @@ impl<S: Sys> Reactor<S> {
             Duration::from_nanos(ahead.saturating_sub(now.as_nanos() % 1_000_000))
         };
         let timer = self.core.wheel.next().map(until);
-        let task = self.core.tasks.next_time().map(until);
+        let task = self.core.next_task_time().map(until);
         [max_wait, timer, task, self.resume_wait(), self.drain_wait()].into_iter().flatten().min()
     }
 
