@@ -298,15 +298,21 @@ impl<S: Sys> Reactor<S> {
         for id in ids {
             self.core.cancel_task(id);
         }
-        while let Some(orphan) = local::next_orphan(self.core.futures.tag) {
+        self.drop_cancelled();
+        local::leave(self.core.futures.tag);
+    }
+
+    /// Drops at once what was cancelled, without polling anybody.
+    pub(crate) fn drop_cancelled(&mut self) {
+        let tag = self.core.futures.tag;
+        while let Some(orphan) = local::next_orphan(tag) {
             self.core.take_back(orphan);
         }
-        let tag = self.core.futures.tag;
         let spare = self.take_spare();
         let batch = Batch::begin(&mut self.core, spare);
         do_chores(tag);
-        drop(batch.end());
-        local::leave(tag);
+        self.spare = batch.end();
+        self.work_for_futures();
     }
 }
 

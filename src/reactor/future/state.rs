@@ -20,6 +20,7 @@ use crate::reactor::core::Core;
 use crate::reactor::id::{ConnId, ListenerId, TaskId};
 use crate::reactor::limits::Limits;
 use crate::reactor::link::NONE;
+use crate::reactor::shutdown::Hold;
 use crate::reactor::task::run::Run;
 use crate::reactor::task::store::Work;
 use crate::reactor::task::{TaskError, TaskRecord};
@@ -108,6 +109,13 @@ pub(crate) struct StreamState {
     pub(super) report: Option<Box<Report>>,
 }
 
+#[derive(Default)]
+pub(crate) struct DrainWaiter {
+    pub(super) waker: Option<Waker>,
+    /// There once the reactor drains.
+    pub(super) hold: Option<Hold>,
+}
+
 pub(crate) struct AcceptorState {
     pub(super) listener: ListenerId,
     /// Streams that nobody has taken yet.
@@ -158,7 +166,7 @@ pub(crate) struct Futures {
     pub(super) streams: Slab<StreamState>,
     pub(super) acceptors: Slab<AcceptorState>,
     /// Who waits for the reactor to be told to stop.
-    pub(super) drain_waiters: Slab<Option<Waker>>,
+    pub(super) drain_waiters: Slab<DrainWaiter>,
     /// Services of streams by their limits.
     pub(super) services: Vec<(Limits, u16)>,
     /// What only the reactor can do.
@@ -292,14 +300,6 @@ impl Futures {
             self.trash.extend(sleeper.waker.map(Trash::Waker));
         }
     }
-
-    // ── The end ──
-
-    /// The reactor was told to stop: who waited for that hears it.
-    pub(crate) fn tell_draining(&mut self) {
-        let waiters = self.drain_waiters.iter_mut().filter_map(|(_, waker)| waker.take());
-        self.wakes.extend(waiters);
-    }
 }
 
 impl Core {
@@ -367,9 +367,21 @@ impl Core {
             Leftover::Detached(id, shot) => self.detach(id, shot),
             Leftover::Acceptor(slot) => self.drop_acceptor(slot),
             Leftover::DrainWaiter(slot) => {
-                let waker = self.futures.drain_waiters.try_remove(slot as usize).flatten();
-                self.futures.trash.extend(waker.map(Trash::Waker));
+                let waiter = self.futures.drain_waiters.try_remove(slot as usize);
+                self.futures.trash.extend(waiter.and_then(|waiter| waiter.waker).map(Trash::Waker));
             }
+        }
+    }
+
+    /// The reactor drains: who waits for that hears it, and holds the drain until it lets go.
+    pub(crate) fn tell_draining(&mut self) {
+        let waiters: Vec<usize> = self.futures.drain_waiters.iter().map(|(slot, _)| slot).collect();
+        for slot in waiters {
+            let hold = self.hold();
+            let Some(waiter) = self.futures.drain_waiters.get_mut(slot) else { continue };
+            waiter.hold = Some(hold);
+            let waker = waiter.waker.take();
+            self.futures.wakes.extend(waker);
         }
     }
 }

@@ -39,12 +39,13 @@ impl End {
         Self { tag, index, id, peer, halves: half::BOTH, lent: Buf::default(), _here: PhantomData }
     }
 
-    fn split(mut self) -> (Self, Self) {
-        let halves = mem::take(&mut self.halves);
+    /// Gives some of its halves away, what was lent out among them.
+    fn give(&mut self, halves: u8) -> Self {
         let (tag, index, id, peer) = (self.tag, self.index, self.id, self.peer);
-        let lent = mem::take(&mut self.lent);
-        let with = |lent, halves| Self { tag, index, id, peer, halves, lent, _here: PhantomData };
-        (with(lent, halves & half::READ), with(Buf::default(), halves & half::WRITE))
+        let given = self.halves & halves;
+        self.halves &= !halves;
+        let lent = if halves & half::READ != 0 { mem::take(&mut self.lent) } else { Buf::default() };
+        Self { tag, index, id, peer, halves: given, lent, _here: PhantomData }
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -337,6 +338,14 @@ macro_rules! writing {
                 poll_fn(|cx| self.end.poll_room(cx, n)).await
             }
 
+            /// As [`Self::room`], for futures that are written by hand.
+            ///
+            /// # Errors
+            /// As [`Self::write`].
+            pub fn poll_room(&mut self, cx: &mut Context<'_>, n: usize) -> Poll<io::Result<()>> {
+                self.end.poll_room(cx, n)
+            }
+
             /// Waits until all that was written is with the kernel.
             ///
             /// # Errors
@@ -357,11 +366,25 @@ macro_rules! writing {
 }
 writing!(Stream WriteHalf);
 
+impl ReadHalf {
+    /// The stream whose halves these are.
+    ///
+    /// # Errors
+    /// Both, when they are of different streams.
+    pub fn reunite(mut self, mut other: WriteHalf) -> Result<Stream, (Self, WriteHalf)> {
+        if (self.end.tag, self.end.id) != (other.end.tag, other.end.id) {
+            return Err((self, other));
+        }
+        self.end.halves |= mem::take(&mut other.end.halves);
+        Ok(Stream { end: self.end.give(half::BOTH) })
+    }
+}
+
 impl Stream {
     /// The two directions apart, for two tasks or for a [`join`](super::join). With both halves dropped, the stream is.
-    pub fn split(self) -> (ReadHalf, WriteHalf) {
-        let (read, write) = self.end.split();
-        (ReadHalf { end: read }, WriteHalf { end: write })
+    pub fn split(mut self) -> (ReadHalf, WriteHalf) {
+        let write = WriteHalf { end: self.end.give(half::WRITE) };
+        (ReadHalf { end: self.end.give(half::READ) }, write)
     }
 
     /// Closes, as dropping does, and waits for the end: when the peer's FIN has come, or lingering for it is over. The

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::local;
-use super::state::{Futures, Leftover, Sleeper};
+use super::state::{DrainWaiter, Futures, Leftover, Sleeper};
 use super::task::{NotSend, OUTSIDE};
 use crate::reactor::core::Core;
+use crate::reactor::shutdown::Hold;
 use crate::reactor::task::{Missed, TaskError};
 use crate::reactor::time::Time;
 
@@ -183,8 +184,9 @@ impl fmt::Debug for Draining {
     }
 }
 
-/// Waits until the reactor drains: its listeners are closed, and what is under way is to be finished. Tasks that are
-/// not done when the last connection is, or the grace is over, are cancelled.
+/// Waits until the reactor drains: its listeners are closed, and what is under way is to be finished. The [`Hold`] keeps
+/// the drain from ending, within its grace, until it is dropped. At the end of the drain every task that is not done is
+/// cancelled.
 ///
 /// # Panics
 /// When it is polled outside its reactor.
@@ -193,23 +195,27 @@ pub fn draining() -> Draining {
 }
 
 impl Future for Draining {
-    type Output = ();
+    type Output = Hold;
 
     #[allow(clippy::expect_used, reason = "polled outside its reactor: a programmer's error")]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Hold> {
         if self.tag == 0 {
             self.tag = local::tag();
         }
         let polled = local::with(self.tag, |core| {
-            if core.draining {
-                return Poll::Ready(());
-            }
             let futures = &mut core.futures;
-            let slot = *self.slot.get_or_insert_with(|| futures.drain_waiters.insert(None) as u32);
-            if let Some(place) = futures.drain_waiters.get_mut(slot as usize) {
-                Futures::register(place, cx, &mut futures.trash);
+            let insert = || futures.drain_waiters.insert(DrainWaiter::default()) as u32;
+            let slot = *self.slot.get_or_insert_with(insert);
+            if let Some(waiter) = futures.drain_waiters.get_mut(slot as usize) {
+                if let Some(hold) = waiter.hold.take() {
+                    return Poll::Ready(hold);
+                }
+                if !core.draining {
+                    Futures::register(&mut waiter.waker, cx, &mut futures.trash);
+                    return Poll::Pending;
+                }
             }
-            Poll::Pending
+            Poll::Ready(core.hold())
         });
         polled.expect(OUTSIDE)
     }
