@@ -12,7 +12,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
 use tidemill::reactor::sys::{Adopted, Listening, Ready, SetupError, SetupParts, Sys, Waker};
-use tidemill::reactor::{Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time};
+use tidemill::reactor::workers::{Job, JobId, Workers};
+use tidemill::reactor::{
+    Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time, WorkersConfig,
+};
 
 fn main() {
     divan::main();
@@ -28,9 +31,45 @@ struct Null {
     quiet: bool,
 }
 
+/// No thread, and every job refused: nothing here offloads.
+struct NoWorkers;
+
+impl Workers for NoWorkers {
+    fn submit(&mut self, job: Job) -> Result<JobId, Job> {
+        Err(job)
+    }
+
+    fn withdraw(&mut self, _: JobId) -> Option<Job> {
+        None
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn running(&self) -> usize {
+        0
+    }
+
+    fn threads(&self) -> usize {
+        0
+    }
+
+    fn shut_down(&mut self) -> Vec<Job> {
+        Vec::new()
+    }
+
+    fn reopen(&mut self) {}
+
+    fn is_over(&self) -> bool {
+        true
+    }
+}
+
 impl Sys for Null {
     type Socket = ();
     type Listener = ();
+    type Watched = OwnedFd;
 
     fn now(&mut self) -> Time {
         self.ns += 1000;
@@ -52,6 +91,10 @@ impl Sys for Null {
 
     fn waker(&self) -> Waker {
         Waker::new(|| {})
+    }
+
+    fn workers(&self, _: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(NoWorkers)
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<()>, SetupError> {
@@ -116,6 +159,30 @@ impl Sys for Null {
     }
 
     fn close(&mut self, (): (), _: bool) {}
+
+    fn watch(&mut self, fd: OwnedFd, _: Token, _: Ready) -> io::Result<OwnedFd> {
+        Ok(fd)
+    }
+
+    fn widen(&mut self, _: &OwnedFd, _: Token, _: Ready) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn watched_ready(&mut self, _: &OwnedFd, _: Ready) -> io::Result<Ready> {
+        Ok(Ready::NONE)
+    }
+
+    fn watched_read(&mut self, _: &OwnedFd, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn watched_write(&mut self, _: &OwnedFd, from: &[u8]) -> io::Result<usize> {
+        Ok(from.len())
+    }
+
+    fn release(&mut self, watched: OwnedFd) -> OwnedFd {
+        watched
+    }
 
     fn descriptor_limit(&self) -> Option<u64> {
         None

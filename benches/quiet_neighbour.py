@@ -21,13 +21,15 @@ BINARY = os.environ.get("TIDEMILL_BIN", str(Path(__file__).resolve().parents[1] 
 GOAL_MS = 2.0
 
 
-def flood(port, stop):
-    """Sends and reads as fast as it can until told to stop."""
+def flood(port, stop, echoed=None):
+    """Sends and reads as fast as it can until told to stop; adds the bytes that came back to `echoed`, if given."""
     with socket.create_connection(("127.0.0.1", port)) as sock:
 
         def drain():
-            while sock.recv(1 << 18):
-                continue
+            while came := len(sock.recv(1 << 18)):
+                if echoed is not None:
+                    with echoed.get_lock():
+                        echoed.value += came
 
         reader = threading.Thread(target=drain, daemon=True)
         reader.start()

@@ -10,9 +10,9 @@ use tidemill::reactor::{Accepted, ConnId, Ctx, Handler, Reactor, Refuse, Report,
 /// The longest line, in bytes.
 const LINE_MAX: usize = 1000;
 
-struct Chat;
+pub(crate) struct Chat;
 
-struct Member {
+pub(crate) struct Member {
     name: String,
     lines: Lines,
     missed: u32,

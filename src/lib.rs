@@ -5,6 +5,8 @@ pub mod proto;
 pub mod reactor;
 #[cfg(feature = "http")]
 pub mod service;
+#[cfg(feature = "signals")]
+pub mod signals;
 
 /// The Rust blocks of the documents, compiled and run as tests.
 #[cfg(doctest)]

@@ -234,3 +234,25 @@ fn foreign_loop_serves_broadcasts_what_is_typed_and_ends_with_its_input() {
     drop(stream);
     assert_eq!(example.child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn child_tells_what_its_command_said_and_how_it_ended() {
+    let run = |script: &str| {
+        let child = Command::new(program("child"))
+            .args(["sh", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(output.stderr, b"");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(run("echo high; echo tide; exit 3"), "high\ntide\nsaid 10 bytes, exit status: 3\n");
+    assert_eq!(run("kill -9 $$"), "said 0 bytes, signal: 9 (SIGKILL)\n");
+    assert_eq!(run("exec >&-; exec sleep 0.1"), "said 0 bytes, exit status: 0\n");
+    let long = run("head -c 300000 /dev/zero | tr '\\0' x; (sleep 0.1; echo late) & exit 0");
+    assert!(long.ends_with("late\nsaid 300005 bytes, exit status: 0\n") && long.len() > 300_005);
+}

@@ -1,7 +1,6 @@
-//! Signals as bytes on a socket of the reactor: TERM and INT drain, HUP, USR1 and USR2 are noted.
+//! What signals do: TERM and INT drain, HUP, USR1 and USR2 are noted. The library's `signals` tells of them in the loop.
 //!
-//! The signal handlers are signal-hook's own, which set flags and write one byte; everything else happens in the
-//! loop. No thread, no `unsafe`.
+//! Beside it stand flags of signal-hook's for the last resort. No thread, no `unsafe`.
 //!
 //! | signal | loop alive | loop stuck |
 //! |---|---|---|
@@ -14,14 +13,13 @@
 //! has not been seen by the loop, or after the second one has. Whoever is served notices no difference to the abort
 //! that was asked for; only the file of a Unix socket stays behind, which the next start replaces.
 
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::{flag, low_level::pipe};
-use tidemill::reactor::{Accepted, Ctx, Handle, Handler, Key, Limits, Reactor, Refuse};
+use signal_hook::flag;
+use tidemill::reactor::{Accepted, Ctx, Handle, Handler, Key, Reactor, Refuse};
+use tidemill::signals::{self, Signal};
 
 use super::failure::{self, Failure};
 use super::notify::Notify;
@@ -34,22 +32,20 @@ enum Wish {
     NotBuilt(&'static str),
 }
 
-const CAUGHT: [(i32, &str, Wish); 5] = [
-    (SIGTERM, "TERM", Wish::Stop),
-    (SIGINT, "INT", Wish::Stop),
-    (SIGHUP, "HUP", Wish::NotBuilt("a reload")),
-    (SIGUSR1, "USR1", Wish::NotBuilt("reopening the log")),
-    (SIGUSR2, "USR2", Wish::NotBuilt("an upgrade of the binary")),
+const CAUGHT: [(Signal, &str, Wish); 5] = [
+    (Signal::TERM, "TERM", Wish::Stop),
+    (Signal::INT, "INT", Wish::Stop),
+    (Signal::HUP, "HUP", Wish::NotBuilt("a reload")),
+    (Signal::USR1, "USR1", Wish::NotBuilt("reopening the log")),
+    (Signal::USR2, "USR2", Wish::NotBuilt("an upgrade of the binary")),
 ];
 
-/// The handler at the reading end of the signals' socket.
+/// The handler that hears of signals. It has no connections.
 #[derive(Debug)]
 pub(crate) struct Signals {
     handle: Handle,
     drain_timeout: Duration,
     notify: Notify,
-    /// Set in the signal handlers, one for each of [`CAUGHT`].
-    arrived: [Arc<AtomicBool>; CAUGHT.len()],
     /// A TERM or INT has arrived and the loop has not seen it.
     unseen: Arc<AtomicBool>,
     /// The next TERM or INT ends the process in its signal handler.
@@ -60,45 +56,38 @@ pub(crate) struct Signals {
 /// Keeps the signals that never end the process from ending it before the loop runs. TERM and INT still do.
 pub(crate) fn shield() -> Result<(), Failure> {
     let unread = Arc::new(AtomicBool::new(false));
-    for (number, _, wish) in CAUGHT {
+    for (signal, _, wish) in CAUGHT {
         if wish != Wish::Stop {
-            flag::register(number, Arc::clone(&unread)).map_err(|e| Failure::system("catch signals", &e))?;
+            flag::register(signal.as_raw(), Arc::clone(&unread))
+                .map_err(|e| Failure::system("catch signals", &e))?;
         }
     }
     Ok(())
 }
 
-/// Catches the signals and adopts their socket.
+/// Catches the signals for as long as the process lives.
 pub(crate) fn install(
     reactor: &mut Reactor,
     drain_timeout: Duration,
     notify: Notify,
 ) -> Result<Key<Signals>, Failure> {
-    let signals = Signals {
-        handle: reactor.handle(),
-        drain_timeout,
-        notify,
-        arrived: Default::default(),
-        unseen: Arc::default(),
-        armed: Arc::default(),
-        stops: 0,
-    };
+    let (unseen, armed) = (Arc::default(), Arc::default());
     let fail = |e| Failure::system("catch signals", &e);
-    let (reading, writing) = UnixStream::pair().map_err(fail)?;
-    for ((number, _, wish), arrived) in CAUGHT.into_iter().zip(&signals.arrived) {
-        // Actions run in the order of their registration: the flag stands before the byte that tells of it.
-        if wish == Wish::Stop {
-            for condition in [&signals.armed, &signals.unseen] {
-                let code = i32::from(failure::ABORTED);
-                flag::register_conditional_shutdown(number, code, Arc::clone(condition)).map_err(fail)?;
-            }
-            flag::register(number, Arc::clone(&signals.unseen)).map_err(fail)?;
+    for (signal, _, _) in CAUGHT.into_iter().filter(|(_, _, wish)| *wish == Wish::Stop) {
+        // Actions run in the order of their registration: the loop is told last, when the flag stands that it clears.
+        for condition in [&armed, &unseen] {
+            let code = i32::from(failure::ABORTED);
+            flag::register_conditional_shutdown(signal.as_raw(), code, Arc::clone(condition))
+                .map_err(fail)?;
         }
-        flag::register(number, Arc::clone(arrived)).map_err(fail)?;
-        pipe::register(number, writing.try_clone().map_err(fail)?).map_err(fail)?;
+        flag::register(signal.as_raw(), Arc::clone(&unseen)).map_err(fail)?;
     }
-    let key = reactor.add(signals);
-    reactor.adopt(key, reading.into(), ()).map_err(|e| Failure::reactor(&e, None))?;
+    let handle = reactor.handle();
+    let key = reactor.add(Signals { handle, drain_timeout, notify, unseen, armed, stops: 0 });
+    let told = CAUGHT.map(|(signal, ..)| signal);
+    signals::on(reactor, key, &told, |signals, signal, _| signals.hear(signal))
+        .map_err(|e| fail(e.source))?
+        .forever();
     Ok(key)
 }
 
@@ -106,6 +95,16 @@ impl Signals {
     /// Whether a second signal cut what was left.
     pub(crate) const fn aborted(&self) -> bool {
         self.stops > 1
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        let Some((_, name, wish)) = CAUGHT.into_iter().find(|(caught, ..)| *caught == signal) else { return };
+        match wish {
+            Wish::Stop => self.stop(name),
+            Wish::NotBuilt(what) => {
+                log::warn!("{name}: {what} is not built in this version; going on as before");
+            }
+        }
     }
 
     fn stop(&mut self, name: &str) {
@@ -126,31 +125,9 @@ impl Signals {
 impl Handler for Signals {
     type Conn = ();
 
-    fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        limits.idle_timeout = None;
-        limits.stall_timeout = None;
-        limits.hold_drain = false;
-        limits
-    }
-
     fn on_accept(&mut self, _from: Accepted<'_>) -> Result<(), Refuse> {
         Err(Refuse::silent())
     }
 
-    fn on_data(&mut self, _conn: &mut (), ctx: &mut Ctx<'_, Self>) {
-        let n = ctx.rx.len();
-        ctx.rx.consume(n);
-        for (at, (_, name, wish)) in CAUGHT.into_iter().enumerate() {
-            if !self.arrived[at].swap(false, Ordering::SeqCst) {
-                continue;
-            }
-            match wish {
-                Wish::Stop => self.stop(name),
-                Wish::NotBuilt(what) => {
-                    log::warn!("{name}: {what} is not built in this version; going on as before");
-                }
-            }
-        }
-    }
+    fn on_data(&mut self, _conn: &mut (), _ctx: &mut Ctx<'_, Self>) {}
 }

@@ -12,6 +12,7 @@ impl<S: Sys> Reactor<S> {
     /// - a connection without a deadline waits for its handler, or its service switched deadlines off;
     /// - open sockets = used slots (but for connects not yet issued);
     /// - side tables hold exactly what links name; services count exactly their connections;
+    /// - every watch has its descriptor and its callback, and is listed exactly where it says;
     /// - no buffer block is held by a connection without bytes in flight.
     ///
     /// # Panics
@@ -68,5 +69,8 @@ impl<S: Sys> Reactor<S> {
         assert_eq!(counted, self.core.links.len());
         assert_eq!(self.core.driving, NONE);
         assert!(self.core.spent.is_empty());
+        let open = |slot: u32| self.watched.get(slot as usize).is_some_and(Option::is_some);
+        self.core.watches.check(open);
+        assert_eq!(self.watched.iter().flatten().count(), self.watches());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::account::Account;
 use super::buffer::{Io, Pool};
 use super::class::Class;
 use super::close::{self, By, CloseReason, Deadline, PhaseName};
@@ -26,6 +27,7 @@ use super::task::semaphore::Semaphore;
 use super::task::store::Tasks;
 use super::time::Time;
 use super::timers::Wheel;
+use super::watch::Watches;
 use super::workers::Workers;
 
 /// A file on its way to a peer.
@@ -94,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) files: Slab<FileSend>,
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
+    /// Boxed: it is some 30 KiB, of which a turn touches a few lines.
+    pub(crate) account: Box<Account>,
     pub(crate) tasks: Tasks,
     #[cfg(feature = "async")]
     pub(crate) futures: super::future::state::Futures,
@@ -120,11 +124,18 @@ pub(crate) struct Core {
     pub(crate) grace_over: bool,
     /// The connection that is being driven, else [`NONE`]: it need not be queued.
     pub(crate) driving: u32,
+    pub(crate) watches: Watches,
     next_serial: u32,
 }
 
 impl Core {
-    pub(crate) fn new(now: Time, unix: u64, handle: Handle, workers: Box<dyn Workers>) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        unix: u64,
+        account: Account,
+        handle: Handle,
+        workers: Box<dyn Workers>,
+    ) -> Self {
         Self {
             links: Slab::new(),
             ios: Slab::new(),
@@ -137,6 +148,7 @@ impl Core {
             files: Slab::new(),
             dials: Slab::new(),
             services: Vec::new(),
+            account: Box::new(account),
             tasks: Tasks::new(now),
             #[cfg(feature = "async")]
             futures: super::future::state::Futures::new(now),
@@ -155,6 +167,7 @@ impl Core {
             draining: false,
             grace_over: false,
             driving: NONE,
+            watches: Watches::new(),
             next_serial: 0,
         }
     }
@@ -404,6 +417,8 @@ impl Core {
     pub(crate) fn expired(&mut self, slot: u32) {
         let now = self.now.ms();
         let Some(link) = self.links.get_mut(slot as usize) else { return };
+        let late = u64::from(now.wrapping_sub(link.filed)) * 1_000_000 + self.now.as_nanos() % 1_000_000;
+        self.account.timer_fired(late);
         link.clear(FILED);
         let t = self.services[link.service as usize].timeouts;
         match link.expire(&t, now) {

@@ -11,6 +11,7 @@ use super::id::Token;
 use super::ledger::Ledger;
 use super::link::flag::*;
 use super::link::{Call, Effect, NONE, Op, Outcome, Phase, Step, View};
+use super::slow::Callback;
 use super::sys::Sys;
 use super::{Manner, Reactor};
 
@@ -57,7 +58,7 @@ impl<S: Sys> Reactor<S> {
             let v = self.core.view(slot, &io);
             let Some(step) = self.core.link(slot).next(v) else { break };
             if !budget.take(step) {
-                self.stats.exhausted += 1;
+                self.core.account.stats.exhausted += 1;
                 if self.core.link(slot).has(DRAIN_DUE) && self.core.link(slot).is_live() {
                     // A peer that never stops sending would put the drain off for ever.
                     self.call(slot, Call::Drain, &mut io);
@@ -77,13 +78,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn call(&mut self, slot: u32, call: Call, io: &mut Io) {
-        let service = self.core.link(slot).service as usize;
-        let ok = self.services.get_mut(service).is_none_or(|s| s.call(call, slot, io, &mut self.core));
+        let link = self.core.link(slot);
+        let (service, id) = (link.service, link.id(slot));
+        let sample = self.core.account.begin(call.into(), service, Some(id), || self.sys.now());
+        let ok =
+            self.services.get_mut(service as usize).is_none_or(|s| s.call(call, slot, io, &mut self.core));
+        self.core.account.end(sample, || self.sys.now());
         if !ok {
-            log::error!(
-                "task.panicked: the {call:?} callback of connection {} panicked",
-                self.core.link(slot).id(slot)
-            );
+            log::error!("task.panicked: the {call:?} callback of connection {id} panicked");
             self.core.panicked(slot);
         }
         self.drop_unread(slot, io);
@@ -266,7 +268,7 @@ impl<S: Sys> Reactor<S> {
         let unsent = self.core.unsent(slot);
         let link = self.core.link(slot);
         let (stamps, outbound, closing) = (link.stamps, link.has(OUTBOUND), link.closing);
-        let (service, conn) = (link.service as usize, link.conn);
+        let (service, conn) = (link.service, link.conn);
         let (id, peer, listener) = (link.id(slot), link.peer.unpack(), link.listener);
         let record = &self.core.closings[closing as usize];
         let reason = CloseReason { unsent, ..record.reason };
@@ -274,10 +276,15 @@ impl<S: Sys> Reactor<S> {
         let report =
             Report { id, peer, listener: (listener.slot != NONE).then_some(listener), reason, ledger };
         log::debug!("close {id} peer={peer} {reason} {ledger}");
-        self.stats.closed += 1;
+        self.core.account.stats.closed += 1;
         self.note_end(&report);
         self.core.forget(slot);
-        let ok = self.services.get_mut(service).is_none_or(|s| s.close(conn, &report, &mut self.core));
+        // One that was refused at the door has no state, and no callback.
+        let account = &mut self.core.account;
+        let sample = conn != NONE && account.begin(Callback::Close, service, Some(id), || self.sys.now());
+        let ok =
+            self.services.get_mut(service as usize).is_none_or(|s| s.close(conn, &report, &mut self.core));
+        self.core.account.end(sample, || self.sys.now());
         if !ok {
             log::error!("task.panicked: the on_close callback of connection {id} panicked");
         }

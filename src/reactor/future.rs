@@ -63,6 +63,7 @@ mod executor;
 mod io;
 mod local;
 mod ops;
+mod spare;
 pub(crate) mod state;
 mod stream;
 mod streams;

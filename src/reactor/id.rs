@@ -1,4 +1,4 @@
-//! Names for connections, listeners and tasks, and their packing into poll tokens.
+//! Names for connections, listeners, watches and tasks, and their packing into poll tokens.
 
 use std::fmt;
 
@@ -35,6 +35,26 @@ impl fmt::Display for ConnId {
 pub struct ListenerId {
     pub(crate) slot: u32,
     pub(crate) serial: u32,
+}
+
+/// A watched descriptor of one reactor; see [`Reactor::watch`](super::Reactor::watch). As with [`ConnId`], a stale one
+/// is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WatchId {
+    pub(crate) slot: u32,
+    pub(crate) serial: u32,
+}
+
+impl fmt::Debug for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}.{}", self.slot, self.serial)
+    }
+}
+
+impl fmt::Display for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// A task of one reactor: work that was posted, filed for a time, waits for a result or is done on a thread. As with
@@ -79,14 +99,20 @@ pub struct GroupId {
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a poll token must hold a slot and a serial, 64 bits");
 
-/// What a kernel event is about. Serials of connections are even, those of listeners odd, so one token space
-/// holds both and an event for a freed slot of either kind names nobody.
+/// The bit of a token's slot that tells watches from listeners, neither of which ever has 2^31 slots.
+const WATCH: u32 = 1 << 31;
+
+/// What a kernel event is about. Serials of connections are even, those of listeners and watches odd, and the slots of
+/// watches carry one bit more: so one token space holds all three, and an event for a freed slot of any kind names
+/// nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Token {
     /// A connection.
     Conn(ConnId),
     /// A listener.
     Listener(ListenerId),
+    /// A watched descriptor.
+    Watch(WatchId),
     /// A wake-up from a [`Handle`](super::Handle).
     Wake,
 }
@@ -97,6 +123,7 @@ impl Token {
         match self {
             Self::Conn(id) => id.as_u64(),
             Self::Listener(id) => (id.serial as u64) << 32 | id.slot as u64,
+            Self::Watch(id) => (id.serial as u64) << 32 | (id.slot | WATCH) as u64,
             Self::Wake => u64::MAX,
         }
     }
@@ -108,6 +135,8 @@ impl Token {
             Self::Wake
         } else if serial % 2 == 0 {
             Self::Conn(ConnId { slot, serial })
+        } else if slot & WATCH != 0 {
+            Self::Watch(WatchId { slot: slot & !WATCH, serial })
         } else {
             Self::Listener(ListenerId { slot, serial })
         }
@@ -125,6 +154,8 @@ mod tests {
             Token::Conn(ConnId { slot: 7, serial: 4 }),
             Token::Conn(ConnId { slot: u32::MAX, serial: u32::MAX - 1 }),
             Token::Listener(ListenerId { slot: 0, serial: 1 }),
+            Token::Watch(WatchId { slot: 0, serial: 1 }),
+            Token::Watch(WatchId { slot: WATCH - 2, serial: u32::MAX }),
         ] {
             assert_eq!(Token::unpack(token.pack()), token);
         }

@@ -1,4 +1,5 @@
-//! Bounds: of a reactor ([`Config`]) and of the connections of one service ([`Limits`]). All have safe defaults.
+//! Bounds: of a reactor ([`Config`]), of its threads for blocking work ([`WorkersConfig`]) and of the connections of one
+//! service ([`Limits`]). All have safe defaults.
 
 use std::time::Duration;
 
@@ -60,14 +61,20 @@ pub struct Config {
     pub turn_accepts_max: u32,
     /// Wait before a listener that ran out of descriptors tries again without a close. Default 100 ms.
     pub accept_pause: Duration,
+    /// A callback, or a stretch of several, that takes longer is named in the log and in
+    /// [`Reactor::slow`](super::Reactor::slow). `None`: none is. Default 100 ms.
+    pub slow_callback: Option<Duration>,
     /// Tasks that run in one turn: posts, results, timers. The rest is first in the next turn. Default 1024.
     pub turn_tasks_max: u32,
-    /// Time a turn for work in slices ([`Table::cooperate`](super::Table::cooperate)). Default 1 ms.
+    /// Time a turn for work in slices ([`Table::cooperate`](super::Table::cooperate)), and so about what such work adds
+    /// to the latency of connections. Default 50 µs: a turn around it costs one or two.
     pub cooperate_slice: Duration,
     /// Posts of other threads that may wait in the queue of a [`Handle`](super::Handle). Default 65,536.
     pub posts_max: usize,
     /// A task that is started later than this is reported as `task.late`. `None`: never. Default 1 s.
     pub task_late: Option<Duration>,
+    /// The threads beside the loop, for work that blocks.
+    pub workers: WorkersConfig,
 }
 
 impl Default for Config {
@@ -78,11 +85,32 @@ impl Default for Config {
             turn_reads_max: 16,
             turn_accepts_max: 64,
             accept_pause: Duration::from_millis(100),
+            slow_callback: Some(Duration::from_millis(100)),
             turn_tasks_max: 1024,
-            cooperate_slice: Duration::from_millis(1),
+            cooperate_slice: Duration::from_micros(50),
             posts_max: 1 << 16,
             task_late: Some(Duration::from_secs(1)),
+            workers: WorkersConfig::default(),
         }
+    }
+}
+
+/// Bounds of a reactor's threads for work that blocks. Where a bound is 0, every job is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkersConfig {
+    /// Threads at one time, each started when a job finds no free one. `None`: as many as the machine runs at once,
+    /// at least 2 and at most 16; 4 on a simulated kernel, so that a seed means the same on every machine.
+    pub threads_max: Option<usize>,
+    /// Jobs that no thread has begun; one more is refused. Default 1024.
+    pub queue_max: usize,
+    /// How long a thread waits for a job before it ends. Default 10 s.
+    pub idle: Duration,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self { threads_max: None, queue_max: 1024, idle: Duration::from_secs(10) }
     }
 }
 

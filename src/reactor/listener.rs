@@ -10,6 +10,7 @@ use super::handler::{Accepted, Refuse};
 use super::id::{ListenerId, Token};
 use super::ledger::Stamps;
 use super::link::flag::*;
+use super::slow::Callback;
 use super::sys::{Peer, SetupParts, Sys};
 use super::time::Time;
 use super::{Manner, Reactor, close};
@@ -125,7 +126,7 @@ impl<S: Sys> Reactor<S> {
                     AcceptError::Transient => failures += 1,
                     AcceptError::Exhausted => {
                         let shed = self.sys.shed(&listener.socket);
-                        self.stats.shed += u64::from(shed);
+                        self.core.account.stats.shed += u64::from(shed);
                         self.pause_listener(slot, "socket.fd_exhausted: no descriptor is left");
                         break;
                     }
@@ -162,14 +163,14 @@ impl<S: Sys> Reactor<S> {
     fn note_pause(&mut self, slot: usize, why: &str) {
         let now = self.core.now;
         if let Some(l) = self.listeners.get(slot) {
-            self.stats.pauses += 1;
+            self.core.account.stats.pauses += 1;
             if now.since(self.last_pause_log) >= 1_000_000_000 || self.last_pause_log == Time::ZERO {
                 self.last_pause_log = now;
                 log::warn!(
                     "listener {} pauses: {why} ({} connections, {} pauses so far)",
                     l.at,
                     self.core.links.len(),
-                    self.stats.pauses
+                    self.core.account.stats.pauses
                 );
             }
         }
@@ -216,20 +217,20 @@ impl<S: Sys> Reactor<S> {
             unix_time: self.core.unix,
         };
         let Some(handler) = self.services.get_mut(service as usize) else { return };
-        let refuse = if over {
-            self.stats.limited += 1;
-            handler.limit(from)
-        } else {
-            match handler.accept(from) {
-                Ok(index) => {
-                    self.core.link(conn).conn = index;
-                    self.core.enqueue(conn);
-                    return;
-                }
-                Err(refuse) => refuse,
+        let callback = if over { Callback::Limit } else { Callback::Accept };
+        let sample = self.core.account.begin(callback, service, Some(id), || self.sys.now());
+        let taken = if over { Err(handler.limit(from)) } else { handler.accept(from) };
+        self.core.account.end(sample, || self.sys.now());
+        match taken {
+            Ok(index) => {
+                self.core.link(conn).conn = index;
+                self.core.enqueue(conn);
             }
-        };
-        self.refuse(conn, &refuse, over);
+            Err(refuse) => {
+                self.core.account.stats.limited += u64::from(over);
+                self.refuse(conn, &refuse, over);
+            }
+        }
     }
 
     /// Sends the refusal, if it has words, and closes. The handler never had the connection.

@@ -21,6 +21,7 @@ use super::handler::Handler;
 use super::link::Link;
 use super::link::flag::*;
 use super::service::{Key, apply, contain};
+use super::slow::Callback;
 use super::sys::{Ready, Sys};
 use super::table::Table;
 use super::time::Time;
@@ -270,11 +271,14 @@ impl<S: Sys> Reactor<S> {
         let hooks = std::mem::take(&mut self.core.hooks.hooks);
         let (mine, rest): (Vec<_>, _) = hooks.into_iter().partition(|(at, ..)| *at == stage);
         self.core.hooks.hooks = rest;
-        for (_, service, name, hook) in mine {
-            let Some(service) = self.services.get_mut(service as usize) else { continue };
+        for (_, index, name, hook) in mine {
+            let Some(service) = self.services.get_mut(index as usize) else { continue };
             self.core.hooks.holds += 1;
             let hold = Hold { handle: self.handle.clone(), round: self.core.hooks.round };
-            if contain(|| hook(service.as_any(), &mut self.core, hold)).is_none() {
+            let sample = self.core.account.begin(Callback::Shutdown, index, None, || self.sys.now());
+            let ran = contain(|| hook(service.as_any(), &mut self.core, hold));
+            self.core.account.end(sample, || self.sys.now());
+            if ran.is_none() {
                 log::error!("task.panicked: the {stage:?} hook {name} of the shutdown panicked");
             }
         }
@@ -374,7 +378,9 @@ impl<S: Sys> Reactor<S> {
         // What is given back has nobody left who waits for it.
         let back = self.core.workers.shut_down();
         self.core.jobs = self.core.jobs.saturating_sub(back.len());
-        contain(|| drop(back));
+        for job in back {
+            contain(|| drop(job));
+        }
         if let Some(drain) = &mut self.drain {
             drain.state = State::Join;
         }

@@ -7,33 +7,38 @@
 //!   is delivered for it (edge-triggered: only after a `WouldBlock`, or after a short read where
 //!   [`Sys::short_read_drains`] says so). Events may be spurious, repeated and in any order.
 //! - [`Sys::register`] delivers the readiness that exists at that moment as an event.
-//! - No call on a socket raises SIGPIPE. (A write to an adopted pipe does, where the program has not ignored it;
-//!   Rust's runtime has.)
+//! - Watched descriptors are not necessarily non-blocking; events come for them as for sockets, and
+//!   [`Sys::watched_ready`] is the truth of the moment.
+//! - No call on a socket raises SIGPIPE. (A write to an adopted pipe or to a watched descriptor does, where the program
+//!   has not ignored it; Rust's runtime has.)
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::endpoint::Endpoint;
 use super::id::Token;
+use super::limits::WorkersConfig;
 use super::time::Time;
+use super::workers::Workers;
 
 mod address;
 mod fd;
 mod linux;
 mod listen;
 mod options;
+mod pool;
 
 pub use linux::{MioSocket, MioSys, raise_fd_limit};
 pub use listen::MioListener;
 
 /// The monotonic clock: this and the next are where clocks are read, and nothing else is.
 #[allow(clippy::disallowed_methods, reason = "the one place")]
-fn monotonic() -> Instant {
+pub(super) fn monotonic() -> Instant {
     Instant::now()
 }
 
@@ -73,6 +78,17 @@ impl Ready {
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+
+    /// The bits that both have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether no bit is set.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
     }
 
     /// Whether any bit of `other` is set.
@@ -212,6 +228,8 @@ pub trait Sys: 'static {
     type Socket: 'static;
     /// A listening socket.
     type Listener: 'static;
+    /// A descriptor of any pollable kind, whose bytes are its user's affair.
+    type Watched: AsFd + 'static;
 
     /// The monotonic clock.
     fn now(&mut self) -> Time;
@@ -227,6 +245,10 @@ pub trait Sys: 'static {
 
     /// A waker for this reactor's poll; its event has [`Token::Wake`].
     fn waker(&self) -> Waker;
+
+    /// A pool of threads for work that blocks, whose jobs read this reactor's clock. It starts none before its first
+    /// job, and wakes this reactor's poll when it was shut down and its last thread has ended.
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers>;
 
     /// Makes, binds and registers a listening socket.
     ///
@@ -308,6 +330,50 @@ pub trait Sys: 'static {
 
     /// Closes a socket; `abort` sends RST instead of what is queued.
     fn close(&mut self, socket: Self::Socket, abort: bool);
+
+    /// Takes over a descriptor of any pollable kind and registers it for the kinds READABLE and WRITABLE in `interest`,
+    /// and for urgent data, hang-ups and errors. Its flags are left as they are.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what cannot be polled, such as a regular file, and those of `epoll_ctl(2)`.
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<Self::Watched>;
+
+    /// Registers a watched descriptor for more kinds: those of `interest` from now on, and what it is ready for then.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`.
+    fn widen(&mut self, watched: &Self::Watched, token: Token, interest: Ready) -> io::Result<()>;
+
+    /// What a watched descriptor is ready for at this moment, of the kinds READABLE, WRITABLE and PRIORITY in
+    /// `interest`; and its ends:
+    ///
+    /// - READ_CLOSED when nothing more can come, WRITE_CLOSED when nothing can go out, ERROR when one is pending;
+    ///   a peer's half-close counts only with READABLE in `interest`, hang-ups and errors always do;
+    /// - READABLE beside READ_CLOSED means that bytes are left before the end.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    fn watched_ready(&mut self, watched: &Self::Watched, interest: Ready) -> io::Result<Ready>;
+
+    /// Reads into `into`; it waits only if the descriptor is a blocking one that is not ready.
+    ///
+    /// # Errors
+    /// Those of `read(2)`.
+    fn watched_read(&mut self, watched: &Self::Watched, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes from `from`; as [`Sys::watched_read`].
+    ///
+    /// # Errors
+    /// Those of `write(2)`.
+    fn watched_write(&mut self, watched: &Self::Watched, from: &[u8]) -> io::Result<usize>;
+
+    /// Gives a watched descriptor back, no longer registered.
+    fn release(&mut self, watched: Self::Watched) -> OwnedFd;
+
+    /// Closes a watched descriptor.
+    fn close_watched(&mut self, watched: Self::Watched) {
+        drop(self.release(watched));
+    }
 
     /// How many descriptors this process may have, where there is a limit.
     fn descriptor_limit(&self) -> Option<u64>;

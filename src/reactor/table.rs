@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::account::Stats;
 use super::buffer::Output;
 use super::class::Class;
 use super::close::{self, By, CloseReason, PhaseName};
@@ -55,6 +56,11 @@ impl<H: Handler> Table<'_, H> {
     /// Whether the reactor drains: what is answered now is the last answer of its connection.
     pub fn is_draining(&self) -> bool {
         self.core.draining
+    }
+
+    /// What the reactor has counted, up to the last turn.
+    pub fn stats(&self) -> &Stats {
+        self.core.account.stats()
     }
 
     /// Connections of this service.

@@ -14,18 +14,28 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// When the poll fails: the reactor cannot go on.
     pub fn turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
-        let timed = self.core.wheel.next().is_some() || self.core.next_task_time().is_some();
-        if timed && !self.is_busy() {
-            // The turn may have taken long: what is left until a deadline counts from now.
+        if !self.is_busy() && max_wait != Some(Duration::ZERO) {
+            // Time has passed outside of the reactor: what is left until a deadline counts from now.
             self.refresh_clock();
         }
+        self.next_turn(max_wait)
+    }
+
+    /// A turn right after another, whose last stamp is the time until which this one knows of its deadlines; so a loop
+    /// reads the clock twice a turn, after the poll and at the end.
+    pub(super) fn next_turn(&mut self, max_wait: Option<Duration>) -> Result<Turn, Error> {
         let wait = self.wait(max_wait);
+        let asked = self.core.now;
         let events = self.poll(wait)?;
+        let began = self.core.turn_began;
+        self.core.account.poll_ends(asked, wait, events, began);
+        self.core.account.turn_begins(began, self.core.queue.len());
         let stop = self.handle.collect(&mut self.core.remote);
         self.core.posts_due = self.core.tasks.posts_len();
         let mut turn = Turn { events, ..Turn::default() };
         self.run_queue();
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
+        self.run_watches();
         self.run_tasks();
         #[cfg(feature = "async")]
         self.run_futures();
@@ -35,6 +45,7 @@ impl<S: Sys> Reactor<S> {
         self.run_deadlines();
         self.run_queue();
         turn.closed = self.reap_all();
+        self.reap_watches();
         for at in 0..self.core.spent.len() {
             let slot = self.core.spent[at];
             // It may have been ended by another since.
@@ -44,6 +55,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.spent.clear();
         turn.stopped = self.go_on_draining();
+        self.refresh_clock();
+        self.core.account.turn_ends(began, self.core.now);
         Ok(turn)
     }
 
@@ -53,6 +66,7 @@ impl<S: Sys> Reactor<S> {
             || self.tasks_wait()
             || self.futures_wait()
             || !self.core.reaping.is_empty()
+            || self.core.watches.is_busy()
             || self.accepts_wait()
             || self.handle.is_pending()
     }
@@ -92,6 +106,7 @@ impl<S: Sys> Reactor<S> {
                             l.event = true;
                         }
                     }
+                    Token::Watch(id) => core.watches.mark(id),
                     Token::Wake => {}
                 }
             })

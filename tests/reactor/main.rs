@@ -17,3 +17,5 @@ mod posts;
 mod services;
 mod support;
 mod timers;
+mod watch;
+mod watchdog;

@@ -355,6 +355,8 @@ impl Side {
     pub fn check(&mut self) {
         assert_eq!(PANICS.get(), 0, "a handler's assertion failed");
         self.reactor.check();
+        self.reactor.check_watches();
+        assert_eq!(self.world.open_watches(self.process), self.reactor.watches(), "a watch leaked");
         let held = self.reactor.sockets_held();
         assert_eq!(self.world.open_sockets(self.process), held, "a socket leaked");
         assert_eq!(self.world.dropped_sockets(self.process), 0, "a socket was dropped, not closed");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::local::{self, Batch, Signal};
+use super::spare;
 use super::state::{Body, Futures, Leftover, Spawn, Trash};
 use super::streams::Streams;
 use crate::reactor::core::Core;
@@ -19,7 +20,7 @@ use crate::reactor::task::run::Run;
 use crate::reactor::task::store::Work;
 use crate::reactor::task::{TaskError, TaskRecord};
 use crate::reactor::time::Time;
-use crate::reactor::{Error, NONE, Reactor, close, workers};
+use crate::reactor::{Error, NONE, Reactor, close};
 
 /// A future that is out of the core, to be polled.
 struct Job {
@@ -41,6 +42,7 @@ impl Core {
             let Some(body) = spawn.body.take() else { continue };
             spawn.signal.clear();
             self.tasks.current = Some(id);
+            self.account.task_begins(run.name, id, run.due, self.now);
             return Some(Job { run, slot, body });
         }
         None
@@ -58,6 +60,7 @@ impl Core {
         let started = self.now;
         let ended = ended.max(started);
         self.now = ended;
+        self.account.task_ends(ended);
         self.tasks.current = None;
         let due = run.due.min(started);
         let (delay, processing) = (started.since(due), ended.since(started));
@@ -144,7 +147,7 @@ impl<S: Sys> Reactor<S> {
 
     /// A service of streams with these limits.
     pub(super) fn add_streams(&mut self, limits: Limits) -> u16 {
-        let index = self.add_service(limits.clone(), |index| Box::new(Streams::new(index)));
+        let index = self.add_service(limits.clone(), "futures", |index| Box::new(Streams::new(index)));
         self.core.futures.services.push((limits, index));
         index
     }
@@ -170,7 +173,7 @@ impl<S: Sys> Reactor<S> {
     fn collect_futures(&mut self) {
         let core = &mut *self.core;
         let tag = core.futures.tag;
-        core.futures.expire(core.now);
+        core.futures.expire(core.now, |late| core.account.timer_fired(late));
         while let Some(waker) = core.futures.wakes.pop() {
             if contain(|| waker.wake()).is_none() {
                 log::error!("task.panicked: a waker panicked");
@@ -215,9 +218,7 @@ impl<S: Sys> Reactor<S> {
 
     /// A core to stand in for the real one while that is out. It is never looked at.
     fn take_spare(&mut self) -> Box<Core> {
-        self.spare.take().unwrap_or_else(|| {
-            Box::new(Core::new(Time::ZERO, 0, self.handle.clone(), Box::new(workers::Nobody)))
-        })
+        self.spare.take().unwrap_or_else(|| spare::core(self.handle.clone()))
     }
 
     /// Does what futures asked for and only the reactor can do.

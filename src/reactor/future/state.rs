@@ -282,13 +282,14 @@ impl Futures {
     }
 
     /// Those whose time has come are woken.
-    pub(super) fn expire(&mut self, now: Time) {
+    pub(super) fn expire(&mut self, now: Time, mut lateness: impl FnMut(u64)) {
         while let Some(slot) = self.wheel.pop(now.ms()) {
             let Some(sleeper) = self.sleepers.get_mut(slot as usize) else { continue };
             if sleeper.due > now {
                 let due = sleeper.due;
                 self.file(slot, due, now);
             } else {
+                lateness(now.since(sleeper.due));
                 self.wakes.extend(sleeper.waker.take());
             }
         }

@@ -371,9 +371,9 @@ impl ReadHalf {
     ///
     /// # Errors
     /// Both, when they are of different streams.
-    pub fn reunite(mut self, mut other: WriteHalf) -> Result<Stream, (Self, WriteHalf)> {
+    pub fn reunite(mut self, mut other: WriteHalf) -> Result<Stream, Box<(Self, WriteHalf)>> {
         if (self.end.tag, self.end.id) != (other.end.tag, other.end.id) {
-            return Err((self, other));
+            return Err(Box::new((self, other)));
         }
         self.end.halves |= mem::take(&mut other.end.halves);
         Ok(Stream { end: self.end.give(half::BOTH) })

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr};
@@ -18,11 +20,14 @@ use super::address::{abstract_addr, domain_of, new_socket, to_std};
 use super::fd;
 use super::listen::MioListener;
 use super::options::{before_bind, waits_at_close};
+use super::pool::Pool;
 use super::{Adopted, Listening, Peer, Ready, SetupError, Sys, Waker};
 use super::{monotonic, since_1970};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
+use crate::reactor::limits::WorkersConfig;
 use crate::reactor::time::Time;
+use crate::reactor::workers::Workers;
 
 /// How many events one poll takes: enough that a busy turn shares one `epoll_wait` among all its connections.
 const EVENTS: usize = 1024;
@@ -108,6 +113,7 @@ impl AsFd for MioSocket {
 impl Sys for MioSys {
     type Socket = MioSocket;
     type Listener = MioListener;
+    type Watched = OwnedFd;
 
     fn now(&mut self) -> Time {
         Time::ZERO + monotonic().duration_since(self.began)
@@ -140,6 +146,10 @@ impl Sys for MioSys {
             // An eventfd write fails only when its counter is full, and then a wake-up is pending anyway.
             let _ = waker.wake();
         })
+    }
+
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(Pool::new(&config, self.began, self.waker()))
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<MioListener>, SetupError> {
@@ -182,7 +192,7 @@ impl Sys for MioSys {
         before_bind(&socket, domain, &to.options, false)?;
         let stands = match socket.connect(&address) {
             Ok(()) => true,
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => false,
+            Err(e) if e.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => false,
             // An interrupted connect goes on by itself.
             Err(e) if e.kind() == io::ErrorKind::Interrupted => false,
             Err(e) => return Err(e),
@@ -224,11 +234,7 @@ impl Sys for MioSys {
     }
 
     fn register(&mut self, socket: &MioSocket, token: Token) -> io::Result<()> {
-        self.add(
-            socket.fd.as_raw_fd(),
-            token,
-            Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY),
-        )
+        self.add(socket.fd.as_raw_fd(), token, to_poll(Ready::READABLE.or(Ready::WRITABLE)))
     }
 
     fn connected(&mut self, socket: &MioSocket) -> io::Result<bool> {
@@ -237,7 +243,7 @@ impl Sys for MioSys {
         }
         match rustix::net::getpeername(&socket.fd) {
             Ok(_) => Ok(true),
-            Err(rustix::io::Errno::NOTCONN) => Ok(false),
+            Err(Errno::NOTCONN) => Ok(false),
             Err(e) => Err(e.into()),
         }
     }
@@ -245,7 +251,7 @@ impl Sys for MioSys {
     fn take_error(&mut self, socket: &MioSocket) -> Option<io::Error> {
         if socket.kind == Kind::AdoptedPipe {
             // A pipe has no pending error; what epoll calls one is that nobody reads any more.
-            return Some(rustix::io::Errno::PIPE.into());
+            return Some(Errno::PIPE.into());
         }
         match rustix::net::sockopt::socket_error(&socket.fd) {
             Ok(Err(e)) => Some(e.into()),
@@ -309,9 +315,70 @@ impl Sys for MioSys {
         drop(socket);
     }
 
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<OwnedFd> {
+        match self.add(fd.as_raw_fd(), token, to_poll(interest)) {
+            // epoll_ctl(2): "the target file fd does not support epoll".
+            Err(e) if e.raw_os_error() == Some(Errno::PERM.raw_os_error()) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the descriptor cannot be polled: it is a regular file, a directory or a device that is always ready",
+            )),
+            added => added.map(|()| fd),
+        }
+    }
+
+    fn widen(&mut self, watched: &OwnedFd, token: Token, interest: Ready) -> io::Result<()> {
+        let token = mio::Token(token.pack() as usize);
+        self.poll.registry().reregister(&mut SourceFd(&watched.as_raw_fd()), token, to_poll(interest))
+    }
+
+    fn watched_ready(&mut self, watched: &OwnedFd, interest: Ready) -> io::Result<Ready> {
+        let reads = interest.any(Ready::READABLE);
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::IN | PollFlags::RDHUP, reads);
+        wanted.set(PollFlags::OUT, interest.any(Ready::WRITABLE));
+        wanted.set(PollFlags::PRI, interest.any(Ready::PRIORITY));
+        let mut asked = [PollFd::new(watched, wanted)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut asked, Some(&at_once))?;
+        let found = asked[0].revents();
+        let has = |flags| found.intersects(flags);
+        let ended = has(PollFlags::HUP | PollFlags::RDHUP);
+        // At its end a socket stays readable for ever, so only the count of bytes tells whether any are left. A kind
+        // that cannot count them has none to be counted.
+        let bytes =
+            has(PollFlags::IN) && (!ended || rustix::io::ioctl_fionread(watched).is_ok_and(|n| n > 0));
+        Ok(Ready::when(bytes, Ready::READABLE)
+            .or(Ready::when(has(PollFlags::OUT), Ready::WRITABLE))
+            .or(Ready::when(has(PollFlags::PRI), Ready::PRIORITY))
+            .or(Ready::when(ended, Ready::READ_CLOSED))
+            .or(Ready::when(has(PollFlags::HUP), Ready::WRITE_CLOSED))
+            .or(Ready::when(has(PollFlags::ERR | PollFlags::NVAL), Ready::ERROR)))
+    }
+
+    fn watched_read(&mut self, watched: &OwnedFd, into: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(watched, into)?)
+    }
+
+    fn watched_write(&mut self, watched: &OwnedFd, from: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(watched, from)?)
+    }
+
+    fn release(&mut self, watched: OwnedFd) -> OwnedFd {
+        // Duplicates may exist, in other processes too, so closing it would not deregister it.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&watched.as_raw_fd()));
+        watched
+    }
+
     fn descriptor_limit(&self) -> Option<u64> {
         getrlimit(Resource::Nofile).current
     }
+}
+
+/// What to register for; urgent data always, which costs nothing where there is none.
+fn to_poll(interest: Ready) -> Interest {
+    let with = |to: Interest, kind, add| if interest.any(kind) { to.add(add) } else { to };
+    let reads = with(Interest::PRIORITY, Ready::READABLE, Interest::READABLE);
+    with(reads, Ready::WRITABLE, Interest::WRITABLE)
 }
 
 /// Raises the soft limit of descriptors to the hard one, and says what it is then. For programs: a library

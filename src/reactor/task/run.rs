@@ -12,6 +12,7 @@ use crate::reactor::core::Core;
 use crate::reactor::handle::{Remote, RemotePost, Worked};
 use crate::reactor::id::TaskId;
 use crate::reactor::service::contain;
+use crate::reactor::slow::Callback;
 use crate::reactor::sys::Sys;
 use crate::reactor::time::Time;
 use crate::reactor::{NONE, Reactor};
@@ -68,6 +69,9 @@ impl<S: Sys> Reactor<S> {
             && let Some(id) = self.core.tasks.next_due(at)
         {
             left -= 1;
+            if let Some(task) = self.core.tasks.get(id) {
+                self.core.account.timer_fired(self.core.now.since(task.due));
+            }
             self.run_task(id);
         }
         self.run_slices();
@@ -137,7 +141,8 @@ impl<S: Sys> Reactor<S> {
                 self.process(run, f);
             }
             Work::Wait(mut wait) => {
-                if self.core.tasks.is_filed(id) {
+                // The wheel has let go of a task whose time has come: what tells it is that something is still to come.
+                if !wait.is_settled() {
                     wait.give_up(TaskError::TimedOut);
                 }
                 let jobs = std::mem::take(&mut wait.jobs);
@@ -252,9 +257,11 @@ impl<S: Sys> Reactor<S> {
         let started = self.core.now;
         let service = self.services.get_mut(run.service as usize)?;
         self.core.tasks.current = Some(run.id);
+        self.core.account.task_begins(run.name, run.id, run.due, started);
         let outcome = contain(|| f(service.as_any(), &mut self.core));
         self.core.tasks.current = None;
         self.core.now = self.sys.now().max(started);
+        self.core.account.task_ends(self.core.now);
         outcome
     }
 
@@ -293,7 +300,10 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn tell(&mut self, run: Run, class: &'static Class, record: TaskRecord) {
         let report = TaskReport { class, record };
         let Some(service) = self.services.get_mut(run.service as usize) else { return };
-        if !service.task_error(&report, &mut self.core) {
+        let sample = self.core.account.begin(Callback::TaskError, run.service, None, || self.sys.now());
+        let ok = service.task_error(&report, &mut self.core);
+        self.core.account.end(sample, || self.sys.now());
+        if !ok {
             log::error!("task.panicked: on_task_error panicked when it was told of {report}");
         }
     }

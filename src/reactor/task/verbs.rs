@@ -83,7 +83,7 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Does long work in slices: calls `f` again and again until it is [`Step::Done`], for `Config::cooperate_slice`
-    /// (1 ms) a turn, shared by all who work so, and lets the loop go on in between. Each call should take much less
+    /// (50 µs) a turn, shared by all who work so, and lets the loop go on in between. Each call should take less
     /// than that. Work that cannot be cut belongs to [`Table::offload`].
     pub fn cooperate(&mut self, mut f: impl FnMut(&mut H, &mut Table<'_, H>) -> Step + 'static) -> TaskId {
         let name = std::any::type_name_of_val(&f);

@@ -62,6 +62,13 @@ pub struct Faults {
     pub clock_jump: u16,
     /// How far it jumps at most.
     pub clock_jump_max: Duration,
+    /// Each offloaded job takes up to this many nanoseconds.
+    pub work_ns_max: u64,
+    /// A job is refused though the queue has room.
+    pub work_refuse: u16,
+    /// An offloaded job never ends, and keeps its thread. Neither [`Faults::benign`] nor [`Faults::hostile`] does this:
+    /// who waits for the job without a deadline waits for ever.
+    pub work_stuck: u16,
 }
 
 impl Faults {
@@ -93,6 +100,9 @@ impl Faults {
             connect_drop: 0,
             clock_jump: 0,
             clock_jump_max: Duration::ZERO,
+            work_ns_max: 0,
+            work_refuse: 0,
+            work_stuck: 0,
         }
     }
 
@@ -117,6 +127,7 @@ impl Faults {
             buffer_max: 4096,
             call_ns_max: 2000,
             connect_at_once: 200,
+            work_ns_max: 200_000,
             ..Self::none()
         }
     }
@@ -132,6 +143,7 @@ impl Faults {
             connect_drop: 20,
             clock_jump: 2,
             clock_jump_max: Duration::from_secs(20),
+            work_refuse: 30,
             ..Self::benign()
         }
     }
@@ -172,6 +184,12 @@ impl Faults {
         }
         if self.buffer_max > 0 {
             self.buffer_max = rng.size(self.buffer_max);
+        }
+        if rng.chance(500) {
+            self.work_refuse = 0;
+        }
+        if rng.chance(250) {
+            self.work_ns_max = 0;
         }
         self
     }

@@ -5,7 +5,7 @@
 //! merely still there make no event. What a socket does is in `stream.rs`, how it comes about in `setup.rs`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::rng::Rng;
 use super::socket::{Owner, Sock, bits, to_ready};
+use super::work::Pool;
 use crate::reactor::endpoint::{Address, SocketOptions};
 use crate::reactor::id::Token;
 use crate::reactor::sys::Ready;
@@ -54,6 +55,12 @@ pub enum Call {
     SendFile,
     /// `shutdown_write`.
     ShutdownWrite,
+    /// `watch`.
+    Watch,
+    /// `widen`.
+    Widen,
+    /// `watched_ready`; it fails as an interrupted one.
+    WatchedReady,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -66,6 +73,10 @@ pub(super) enum Action {
     GiveUp(Id),
     /// An edge without a cause: what a spurious `WouldBlock` owes.
     Edge(Id),
+    /// A thread of the n-th pool looks for a job.
+    Work(usize),
+    /// A job of the n-th pool ends.
+    WorkDone(usize, u64),
     /// Something is due then; a poll looks by itself.
     Nothing,
 }
@@ -93,6 +104,8 @@ pub(super) struct Process {
     pub(super) held: u64,
     pub(super) sockets: usize,
     pub(super) listeners: usize,
+    /// Descriptors under watch.
+    pub(super) watched: usize,
     /// Sockets that were dropped, not closed.
     pub(super) dropped: usize,
     pub(super) spare: bool,
@@ -112,7 +125,8 @@ impl Process {
     /// Whether another descriptor can be had.
     pub(super) fn has_descriptor(&self) -> bool {
         // The poll and the waker are open too.
-        let open = 2 + self.held + (self.sockets + self.listeners) as u64 + u64::from(self.spare);
+        let open =
+            2 + self.held + (self.sockets + self.listeners + self.watched) as u64 + u64::from(self.spare);
         self.limit.is_none_or(|limit| open < limit)
     }
 }
@@ -130,8 +144,11 @@ pub(super) struct Kernel {
     pub(super) socks: BTreeMap<Id, Sock>,
     pub(super) listeners: BTreeMap<Id, Listening>,
     pub(super) processes: Vec<Process>,
+    pub(super) pools: Vec<Pool>,
     pub(super) blackholes: Vec<Address>,
     pub(super) adoptable: BTreeMap<RawFd, Id>,
+    /// Those of the sockets that processes watch.
+    pub(super) watched: BTreeSet<Id>,
     pub(super) calls: BTreeMap<Call, u64>,
     pub(super) calls_total: u64,
     pub(super) fail_at: Option<u64>,
@@ -155,8 +172,10 @@ impl Kernel {
             socks: BTreeMap::new(),
             listeners: BTreeMap::new(),
             processes: Vec::new(),
+            pools: Vec::new(),
             blackholes: Vec::new(),
             adoptable: BTreeMap::new(),
+            watched: BTreeSet::new(),
             calls: BTreeMap::new(),
             calls_total: 0,
             fail_at: None,
@@ -237,6 +256,8 @@ impl Kernel {
             Action::Syn(id, n) => self.syn(id, n),
             Action::GiveUp(id) => self.give_up(id),
             Action::Edge(id) => self.edge(id),
+            Action::Work(nth) => self.work(nth),
+            Action::WorkDone(nth, id) => self.work_done(nth, id),
             Action::Nothing => {}
         }
     }
@@ -251,6 +272,18 @@ impl Kernel {
         let registration = Registration { token, interest, due: None };
         let twice = self.processes[process.0].registrations.insert(id, registration);
         assert!(twice.is_none(), "seed {}: {token:?} registers a descriptor twice", self.seed);
+        if self.mask(id) & interest != 0 {
+            self.edge(id);
+        }
+    }
+
+    /// Registers a descriptor again, for something else: what it is ready for then is reported.
+    pub(super) fn reregister(&mut self, process: ProcessId, id: Id, token: Token, interest: u8) {
+        let registered = self.processes[process.0].registrations.get_mut(&id);
+        let Some(registration) = registered.filter(|r| r.token == token) else {
+            panic!("seed {}: {token:?} is not registered", self.seed);
+        };
+        registration.interest = interest;
         if self.mask(id) & interest != 0 {
             self.edge(id);
         }
@@ -297,15 +330,27 @@ impl Kernel {
         }
     }
 
-    fn mask(&mut self, id: Id) -> u8 {
+    /// What a poll would say of a socket or listener.
+    pub(super) fn state(&self, id: Id) -> u8 {
         if let Some(listener) = self.listeners.get(&id) {
             return if listener.queue.is_empty() { 0 } else { bits::IN };
         }
+        self.socks.get(&id).map_or(0, |sock| sock.mask(self.is_writable(id)))
+    }
+
+    /// What a poll says of it, and notes.
+    pub(super) fn mask(&mut self, id: Id) -> u8 {
         let writable = self.is_writable(id);
-        let Some(sock) = self.socks.get_mut(&id) else { return 0 };
-        // As tcp_poll: who was told that there is no room is told when there is.
-        sock.no_space |= !writable;
-        sock.mask(writable)
+        if let Some(sock) = self.socks.get_mut(&id) {
+            // As tcp_poll: who was told that there is no room is told when there is.
+            sock.no_space |= !writable;
+        }
+        self.state(id)
+    }
+
+    /// Whether an event of `id` is due or on its way.
+    pub(super) fn has_event(&self, process: ProcessId, id: Id) -> bool {
+        self.processes[process.0].registrations.get(&id).is_some_and(|r| r.due.is_some())
     }
 
     /// Whether a poll would have something to report.

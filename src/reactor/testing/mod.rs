@@ -25,6 +25,7 @@
     reason = "a test's tool: a broken assumption should stop the test where it is"
 )]
 
+pub mod contract;
 mod faults;
 mod kernel;
 mod peer;
@@ -36,11 +37,15 @@ mod socket;
 mod spy;
 mod stream;
 mod sys;
+mod watched;
+mod work;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
+#[doc(inline)]
+pub use crate::__tidemill_contract as contract;
 pub use faults::Faults;
 pub use kernel::{Call, ProcessId};
 pub use peer::{SimPeer, SimServer};
@@ -49,4 +54,5 @@ pub use rng::Rng;
 pub use runner::seeds;
 pub use spy::watch;
 pub use sys::{SimListener, SimSocket, SimSys};
+pub use watched::SimWatched;
 pub use world::World;

@@ -1,6 +1,7 @@
 //! Runs a test over many seeds, and says how to replay the one that failed.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// How many seeds a plain `cargo test` runs.
@@ -14,17 +15,22 @@ const SEEDS: u64 = 256;
 /// # Panics
 /// As `test` does, and when one of the variables is no number.
 pub fn seeds(name: &str, test: impl Fn(u64)) {
-    let (first, count) = match (variable("SIM_SEED"), variable("SIM_SEEDS")) {
-        (Some(one), _) => (one, 1),
-        (None, many) => (0, many.unwrap_or(SEEDS)),
-    };
-    for seed in first..first.saturating_add(count) {
+    for seed in range(SEEDS) {
         let outcome: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| test(seed)));
         if let Err(panic) = outcome {
             eprintln!("SIM_SEED={seed} replays {name}");
             resume_unwind(panic);
         }
     }
+}
+
+/// The seeds that the environment asks for, else the first `count`.
+pub(super) fn range(count: u64) -> Range<u64> {
+    let (first, count) = match (variable("SIM_SEED"), variable("SIM_SEEDS")) {
+        (Some(one), _) => (one, 1),
+        (None, many) => (0, many.unwrap_or(count)),
+    };
+    first..first.saturating_add(count)
 }
 
 fn variable(name: &str) -> Option<u64> {

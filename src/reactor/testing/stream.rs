@@ -349,7 +349,11 @@ impl Kernel {
             has_fin && peer.and_then(|peer| self.socks.get(&peer)).is_some_and(|peer| peer.rx.fin_seen);
         if let Owner::Process(process) = owner {
             self.unregister(process, id);
-            self.processes[process.0].sockets -= 1;
+            if self.watched.remove(&id) {
+                self.processes[process.0].watched -= 1;
+            } else {
+                self.processes[process.0].sockets -= 1;
+            }
         }
         self.say(|| format!("close {id}, abort {abort}, unread {unread}"));
         match kind {

@@ -14,11 +14,15 @@ use rustix::io::Errno;
 
 use super::kernel::{Call, Id, Kernel, ProcessId};
 use super::socket::{Kind, Owner, bits};
+use super::watched::{SimWatched, interest_bits};
+use super::work::SimWorkers;
 use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
+use crate::reactor::limits::WorkersConfig;
 use crate::reactor::sys::{Adopted, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::time::Time;
+use crate::reactor::workers::Workers;
 
 /// When the simulated worlds begin, in seconds since 1970.
 const UNIX_EPOCH_OF_WORLDS: u64 = 1_700_000_000;
@@ -72,14 +76,19 @@ impl SimSys {
 
     /// Begins a call on a connection; when it has to fail, the connection breaks.
     fn enter_on(&self, call: Call, socket: &SimSocket) -> Result<(), Errno> {
+        self.enter_at(call, socket.id)
+    }
+
+    fn enter_at(&self, call: Call, id: Id) -> Result<(), Errno> {
         let mut kernel = self.kernel.borrow_mut();
-        if kernel.enter(call) { Err(kernel.break_now(socket.id)) } else { Ok(()) }
+        if kernel.enter(call) { Err(kernel.break_now(id)) } else { Ok(()) }
     }
 }
 
 impl Sys for SimSys {
     type Socket = SimSocket;
     type Listener = SimListener;
+    type Watched = SimWatched;
 
     fn now(&mut self) -> Time {
         self.kernel.borrow().now
@@ -115,6 +124,10 @@ impl Sys for SimSys {
     fn waker(&self) -> Waker {
         let woken = Arc::clone(&self.kernel.borrow().processes[self.process.0].woken);
         Waker::new(move || woken.store(true, Ordering::Release))
+    }
+
+    fn workers(&self, config: WorkersConfig) -> Box<dyn Workers> {
+        Box::new(SimWorkers::new(&self.kernel, self.process, &config))
     }
 
     fn listen(&mut self, at: &Endpoint, token: Token) -> Result<Listening<SimListener>, SetupError> {
@@ -224,6 +237,40 @@ impl Sys for SimSys {
         let kernel = &mut *self.kernel.borrow_mut();
         kernel.advance(Duration::ZERO);
         kernel.close(socket.id, abort);
+    }
+
+    fn watch(&mut self, fd: OwnedFd, token: Token, interest: Ready) -> io::Result<SimWatched> {
+        self.enter(Call::Watch, &[Errno::NOSPC, Errno::NOMEM])?;
+        SimWatched::new(&self.kernel, self.process, fd, token, interest)
+    }
+
+    fn widen(&mut self, watched: &SimWatched, token: Token, interest: Ready) -> io::Result<()> {
+        self.enter(Call::Widen, &[Errno::NOMEM])?;
+        self.kernel.borrow_mut().reregister(self.process, watched.id, token, interest_bits(interest));
+        Ok(())
+    }
+
+    fn watched_ready(&mut self, watched: &SimWatched, interest: Ready) -> io::Result<Ready> {
+        self.enter(Call::WatchedReady, &[Errno::INTR])?;
+        Ok(self.kernel.borrow_mut().watched_ready(watched.id, interest)?)
+    }
+
+    fn watched_read(&mut self, watched: &SimWatched, into: &mut [u8]) -> io::Result<usize> {
+        self.enter_at(Call::Read, watched.id)?;
+        Ok(self.kernel.borrow_mut().read(watched.id, into)?)
+    }
+
+    fn watched_write(&mut self, watched: &SimWatched, from: &[u8]) -> io::Result<usize> {
+        self.enter_at(Call::Write, watched.id)?;
+        Ok(self.kernel.borrow_mut().write(watched.id, from, false)?)
+    }
+
+    fn release(&mut self, watched: SimWatched) -> OwnedFd {
+        watched.release()
+    }
+
+    fn close_watched(&mut self, watched: SimWatched) {
+        watched.close();
     }
 
     fn descriptor_limit(&self) -> Option<u64> {

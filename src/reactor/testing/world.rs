@@ -150,7 +150,8 @@ impl World {
         Ok(SimServer::new(&self.kernel, id, Endpoint { address, options: at.options.clone() }))
     }
 
-    /// A descriptor that [`Sys::adopt`](crate::reactor::sys::Sys::adopt) takes in this world, and its other end.
+    /// A descriptor that [`Reactor::adopt`](crate::reactor::Reactor::adopt) and
+    /// [`Reactor::watch`](crate::reactor::Reactor::watch) take in this world, and its other end.
     ///
     /// # Errors
     /// When `/dev/null`, which stands in for it, cannot be opened.
@@ -197,9 +198,31 @@ impl World {
         self.kernel.borrow().processes[process.0].listeners
     }
 
+    /// The descriptors that the process watches.
+    pub fn open_watches(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().processes[process.0].watched
+    }
+
     /// Sockets that the process dropped without [`Sys::close`](crate::reactor::sys::Sys::close).
     pub fn dropped_sockets(&self, process: ProcessId) -> usize {
         self.kernel.borrow().processes[process.0].dropped
+    }
+
+    // ── Jobs ──
+
+    /// Jobs that the process has offloaded and no thread has begun.
+    pub fn jobs_queued(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().jobs(process).queued
+    }
+
+    /// Jobs of the process that a thread has begun and not ended.
+    pub fn jobs_running(&self, process: ProcessId) -> usize {
+        self.kernel.borrow().jobs(process).running
+    }
+
+    /// How many jobs of the process have ended, whether or not by a panic.
+    pub fn jobs_done(&self, process: ProcessId) -> u64 {
+        self.kernel.borrow().jobs(process).done
     }
 
     // ── Calls ──

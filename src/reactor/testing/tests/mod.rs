@@ -3,3 +3,5 @@
 mod differential;
 mod promises;
 mod rig;
+mod watched;
+mod work;
