@@ -100,7 +100,7 @@ fn main() {
     let examples = ["echo", "echo_futures", "chat", "chat_futures"];
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--release", "--features", "async"]);
-    examples.iter().for_each(|name| drop(build.args(["--example", name])));
+    build.args(examples.iter().flat_map(|name| ["--example", name]));
     assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
     compare("chat, a line to 64 members", "chat", "chat_futures", |s| broadcast(s, 65));
     compare("echo, 64 B on 64 connections", "echo", "echo_futures", |s| echo(s, 64, 64));
