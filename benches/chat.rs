@@ -58,9 +58,9 @@ fn broadcast(server: &Server, members: usize) -> u64 {
     let mut all: Vec<_> = (0..members).map(|_| BufReader::new(server.client())).collect();
     let mut line = String::new();
     // Everybody is there once the last one was announced to all.
-    for n in 0..members {
+    for (n, member) in all.iter_mut().enumerate() {
         for _ in n..members {
-            all[n].read_line(&mut line).unwrap();
+            member.read_line(&mut line).unwrap();
         }
     }
     let before = server.cpu();

@@ -384,3 +384,24 @@ fn a_task_that_is_dropped_at_any_await_leaves_nothing_behind() {
         });
     }
 }
+
+#[test]
+fn whichever_call_fails_nothing_is_left_behind() {
+    seeds("whichever_call_fails_nothing_is_left_behind", |seed| {
+        let world = World::new(seed);
+        let mut side = Side::new(&world);
+        world.fail_call(seed + 1);
+        let done = Rc::new(Cell::new(false));
+        let to = Rc::clone(&done);
+        side.reactor
+            .spawn(async move {
+                let _ = future::timeout(60 * S, busy(endpoint(seed), Rc::default())).await;
+                to.set(true);
+            })
+            .detach();
+        until(&mut side, "all is over", |side| {
+            done.get() && side.reactor.connections() == 0 && side.reactor.futures_kept() == [0; 5]
+        });
+        assert_eq!(world.open_listeners(side.process), 0);
+    });
+}
