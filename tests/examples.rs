@@ -256,3 +256,26 @@ fn child_tells_what_its_command_said_and_how_it_ended() {
     let long = run("head -c 300000 /dev/zero | tr '\\0' x; (sleep 0.1; echo late) & exit 0");
     assert!(long.ends_with("late\nsaid 300005 bytes, exit status: 0\n") && long.len() > 300_005);
 }
+
+#[test]
+fn tasks_beat_ask_with_a_limit_and_end_in_order() {
+    let run = Command::new(program("tasks")).stdin(Stdio::null()).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(String::from_utf8_lossy(&run.stderr), "");
+    let told = String::from_utf8(run.stdout).unwrap();
+    let (story, drain) = told.trim_end().rsplit_once('\n').unwrap();
+    let want = "\
+reading 1
+reading 2
+reading 3
+reading 4
+reading 5
+Dover: high tide at 22:21
+Calais: high tide at 17:09
+Ostend: task.timed_out
+stopping: 5 readings to save
+saved: Ok(1045) cm in all
+nothing is left to do";
+    assert_eq!(story, want);
+    assert!(drain.starts_with("drained in ") && drain.ends_with(": 0 finished, 0 aborted"), "{drain}");
+}

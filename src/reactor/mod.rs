@@ -5,7 +5,7 @@
 //! own.
 //!
 //! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
-//! connection does what it can, within its budget; accept; call what is watched and ready; run posts and expired
+//! connection does what it can, within its budget; accept; call what is watched and ready; run tasks and expired
 //! deadlines, and drive once more what these queued; **reap** the ended. No user code runs while events are marked.
 //!
 //! ```
