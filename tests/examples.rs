@@ -28,6 +28,9 @@ fn program(name: &str) -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--example", name]);
         cargo.arg("--target-dir").arg(profile.parent().unwrap());
+        if cfg!(feature = "async") {
+            cargo.args(["--features", "async"]);
+        }
         if profile.ends_with("release") {
             cargo.arg("--release");
         }
@@ -82,7 +85,17 @@ fn name(of: &BufReader<TcpStream>) -> String {
 
 #[test]
 fn echo_gives_back_every_byte_and_its_fin() {
-    let example = start("echo");
+    echo("echo");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn echo_by_futures_does_the_same() {
+    echo("echo_futures");
+}
+
+fn echo(name: &str) {
+    let example = start(name);
     let mut stream = example.client();
     stream.write_all(b"high tide").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -104,7 +117,17 @@ fn hello_answers_http() {
 
 #[test]
 fn chat_tells_who_joined_what_was_said_and_who_left() {
-    let example = start("chat");
+    tells("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_tells_who_joined_what_was_said_and_who_left_by_futures() {
+    tells("chat_futures");
+}
+
+fn tells(chat: &str) {
+    let example = start(chat);
     let mut ann = example.reader();
     assert_eq!(line(&mut ann), format!("* welcome, {}; 1 here", name(&ann)));
     let mut bob = example.reader();
@@ -123,7 +146,17 @@ fn chat_tells_who_joined_what_was_said_and_who_left() {
 
 #[test]
 fn chat_ends_a_member_whose_line_is_too_long_and_says_why() {
-    let example = start("chat");
+    too_long("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_ends_a_member_whose_line_is_too_long_and_says_why_by_futures() {
+    too_long("chat_futures");
+}
+
+fn too_long(chat: &str) {
+    let example = start(chat);
     let mut member = example.reader();
     line(&mut member);
     member.get_mut().write_all(&[b'x'; 5000]).unwrap();
@@ -133,7 +166,17 @@ fn chat_ends_a_member_whose_line_is_too_long_and_says_why() {
 
 #[test]
 fn chat_never_waits_for_a_slow_reader_who_hears_how_much_was_missed() {
-    let example = start("chat");
+    slow_reader("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_never_waits_for_a_slow_reader_who_hears_how_much_was_missed_by_futures() {
+    slow_reader("chat_futures");
+}
+
+fn slow_reader(chat: &str) {
+    let example = start(chat);
     let mut slow = example.reader();
     line(&mut slow);
     let mut quick = example.reader();

@@ -36,6 +36,9 @@ pub(crate) enum Remote {
     },
     /// A hook of the shutdown is done.
     LetGo(u64),
+    /// A future was woken.
+    #[cfg(feature = "async")]
+    Wake(TaskId),
     /// A permit of a semaphore is given back.
     Release(SemaphoreId),
     /// An item for a queue, for which room was taken.
@@ -296,6 +299,8 @@ impl Handle {
                 false
             }
             Remote::Post(_) | Remote::Settle { .. } | Remote::Release(_) | Remote::Item { .. } => true,
+            #[cfg(feature = "async")]
+            Remote::Wake(_) => true,
         });
     }
 

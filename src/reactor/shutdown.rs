@@ -174,6 +174,15 @@ impl Drain {
     }
 }
 
+#[cfg(feature = "async")]
+impl Core {
+    /// One more who keeps the stage from ending.
+    pub(crate) fn hold(&mut self) -> Hold {
+        self.hooks.holds += 1;
+        Hold { handle: self.handle.clone(), round: self.hooks.round }
+    }
+}
+
 type Hook = Box<dyn FnOnce(&mut dyn Any, &mut Core, Hold)>;
 
 /// The hooks of a reactor, and who holds its shutdown.
@@ -306,6 +315,8 @@ impl<S: Sys> Reactor<S> {
         self.core.draining = true;
         self.close_listeners();
         self.run_hooks(Stage::During);
+        #[cfg(feature = "async")]
+        self.core.tell_draining();
     }
 
     /// How long the loop may sleep for the drain's sake.
@@ -430,6 +441,8 @@ impl<S: Sys> Reactor<S> {
             }
             self.abandon_task(id);
         }
+        #[cfg(feature = "async")]
+        self.drop_cancelled();
     }
 
     /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset.

@@ -137,6 +137,10 @@ impl Core {
     /// Takes a task out for good: it will not run, or not again.
     pub(crate) fn cancel_task(&mut self, id: TaskId) -> bool {
         let Some(mut task) = self.tasks.remove(id) else { return false };
+        #[cfg(feature = "async")]
+        if let Work::Future(slot) = task.work {
+            self.drop_future(slot);
+        }
         if let Work::Wait(wait) = &mut task.work {
             self.withdraw(std::mem::take(&mut wait.jobs));
             if let Some((queue, number)) = wait.queue
