@@ -80,7 +80,8 @@ impl Model {
 
     /// Those whose millisecond has come.
     fn due(&self, now: Time) -> Vec<TaskId> {
-        let due = |at: &At| matches!(at, At::Filed(ns) if Time::from_nanos(*ns).ms_ceil() as u64 <= now.as_nanos() / 1_000_000);
+        let due =
+            |at: &At| matches!(at, At::Filed(ns) if ns.div_ceil(1_000_000) <= now.as_nanos() / 1_000_000);
         self.tasks.iter().filter(|(_, (at, _))| due(at)).map(|(id, _)| *id).collect()
     }
 
