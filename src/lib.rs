@@ -16,4 +16,7 @@ mod documents {
 
     #[doc = include_str!("../docs/embedding.md")]
     mod embedding {}
+
+    #[doc = include_str!("../docs/tasks.md")]
+    mod tasks {}
 }

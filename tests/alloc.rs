@@ -313,3 +313,54 @@ mod tasks {
         assert_eq!(reactor.with(key, |count, _| count.0), 2 * ROUNDS);
     }
 }
+
+#[cfg(feature = "async")]
+mod futures {
+    use super::*;
+    use tidemill::reactor::future::{self, Stream};
+
+    /// Allocations of `rounds` exchanges with a future, after as many to warm up.
+    fn of<F: Future<Output = ()> + 'static>(size: usize, serve: impl Fn(Stream) -> F + 'static) -> u64 {
+        const ROUNDS: usize = 300;
+        let mut reactor = Reactor::new(Config::default()).unwrap();
+        let mut acceptor = reactor.acceptor(&Endpoint::tcp(([127, 0, 0, 1], 0))).unwrap();
+        let Address::Tcp(at) = acceptor.local().address else { panic!("no TCP listener") };
+        reactor
+            .spawn(async move {
+                while let Ok((stream, _)) = acceptor.accept().await {
+                    future::spawn(serve(stream)).detach();
+                }
+            })
+            .detach();
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (question, mut into) = (vec![b'x'; size], vec![0; size + 1]);
+        let mut before = 0;
+        for n in 0..2 * ROUNDS {
+            if n == ROUNDS {
+                before = allocations();
+            }
+            exchange(&mut reactor, &mut stream, &question, size, &mut into);
+        }
+        allocations() - before
+    }
+
+    #[test]
+    fn an_echo_by_futures_allocates_nothing() {
+        for size in [1, 64, 4096, 60_000, 200_000] {
+            let by_hand = of(size, |mut stream| async move {
+                let mut buf = [0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut buf).await {
+                    // A bound in time costs nothing that is kept.
+                    let wrote = future::timeout(Duration::from_secs(9), stream.write_all(&buf[..n])).await;
+                    assert!(matches!(wrote, Ok(Ok(()))));
+                }
+            });
+            let by_copy = of(size, |stream| async move {
+                let (mut read, mut write) = stream.split();
+                let _ = future::copy(&mut read, &mut write).await;
+            });
+            assert_eq!((by_hand, by_copy), (0, 0), "{size} bytes");
+        }
+    }
+}

@@ -28,6 +28,9 @@ fn program(name: &str) -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--example", name]);
         cargo.arg("--target-dir").arg(profile.parent().unwrap());
+        if cfg!(feature = "async") {
+            cargo.args(["--features", "async"]);
+        }
         if profile.ends_with("release") {
             cargo.arg("--release");
         }
@@ -82,7 +85,17 @@ fn name(of: &BufReader<TcpStream>) -> String {
 
 #[test]
 fn echo_gives_back_every_byte_and_its_fin() {
-    let example = start("echo");
+    echo("echo");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn echo_by_futures_does_the_same() {
+    echo("echo_futures");
+}
+
+fn echo(name: &str) {
+    let example = start(name);
     let mut stream = example.client();
     stream.write_all(b"high tide").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
@@ -104,7 +117,17 @@ fn hello_answers_http() {
 
 #[test]
 fn chat_tells_who_joined_what_was_said_and_who_left() {
-    let example = start("chat");
+    tells("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_tells_who_joined_what_was_said_and_who_left_by_futures() {
+    tells("chat_futures");
+}
+
+fn tells(chat: &str) {
+    let example = start(chat);
     let mut ann = example.reader();
     assert_eq!(line(&mut ann), format!("* welcome, {}; 1 here", name(&ann)));
     let mut bob = example.reader();
@@ -123,7 +146,17 @@ fn chat_tells_who_joined_what_was_said_and_who_left() {
 
 #[test]
 fn chat_ends_a_member_whose_line_is_too_long_and_says_why() {
-    let example = start("chat");
+    too_long("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_ends_a_member_whose_line_is_too_long_and_says_why_by_futures() {
+    too_long("chat_futures");
+}
+
+fn too_long(chat: &str) {
+    let example = start(chat);
     let mut member = example.reader();
     line(&mut member);
     member.get_mut().write_all(&[b'x'; 5000]).unwrap();
@@ -133,7 +166,17 @@ fn chat_ends_a_member_whose_line_is_too_long_and_says_why() {
 
 #[test]
 fn chat_never_waits_for_a_slow_reader_who_hears_how_much_was_missed() {
-    let example = start("chat");
+    slow_reader("chat");
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn chat_never_waits_for_a_slow_reader_who_hears_how_much_was_missed_by_futures() {
+    slow_reader("chat_futures");
+}
+
+fn slow_reader(chat: &str) {
+    let example = start(chat);
     let mut slow = example.reader();
     line(&mut slow);
     let mut quick = example.reader();
@@ -212,4 +255,27 @@ fn child_tells_what_its_command_said_and_how_it_ended() {
     assert_eq!(run("exec >&-; exec sleep 0.1"), "said 0 bytes, exit status: 0\n");
     let long = run("head -c 300000 /dev/zero | tr '\\0' x; (sleep 0.1; echo late) & exit 0");
     assert!(long.ends_with("late\nsaid 300005 bytes, exit status: 0\n") && long.len() > 300_005);
+}
+
+#[test]
+fn tasks_beat_ask_with_a_limit_and_end_in_order() {
+    let run = Command::new(program("tasks")).stdin(Stdio::null()).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(String::from_utf8_lossy(&run.stderr), "");
+    let told = String::from_utf8(run.stdout).unwrap();
+    let (story, drain) = told.trim_end().rsplit_once('\n').unwrap();
+    let want = "\
+reading 1
+reading 2
+reading 3
+reading 4
+reading 5
+Dover: high tide at 22:21
+Calais: high tide at 17:09
+Ostend: task.timed_out
+stopping: 5 readings to save
+saved: Ok(1045) cm in all
+nothing is left to do";
+    assert_eq!(story, want);
+    assert!(drain.starts_with("drained in ") && drain.ends_with(": 0 finished, 0 aborted"), "{drain}");
 }

@@ -114,7 +114,7 @@ impl Buf {
     }
 
     /// Appends as much of `bytes` as the block holds.
-    fn push(&mut self, bytes: &[u8]) -> usize {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> usize {
         if self.block.len() - (self.end as usize) < bytes.len() {
             self.spare();
         }

@@ -20,6 +20,8 @@ impl<S: Sys> Reactor<S> {
     /// When one of them is broken, with the connection's state.
     pub fn check(&mut self) {
         self.core.check_tasks();
+        #[cfg(feature = "async")]
+        self.check_futures();
         let now = self.core.now.ms();
         let (mut ios, mut closings, mut sides) = (0, 0, 0);
         for (slot, link) in &self.core.links {

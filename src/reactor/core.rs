@@ -99,6 +99,8 @@ pub(crate) struct Core {
     /// Boxed: it is some 30 KiB, of which a turn touches a few lines.
     pub(crate) account: Box<Account>,
     pub(crate) tasks: Tasks,
+    #[cfg(feature = "async")]
+    pub(crate) futures: super::future::state::Futures,
     pub(crate) semaphores: Slab<Semaphore>,
     pub(crate) queues: Slab<Queue>,
     /// Posts made before this turn: they run in it.
@@ -148,6 +150,8 @@ impl Core {
             services: Vec::new(),
             account: Box::new(account),
             tasks: Tasks::new(now),
+            #[cfg(feature = "async")]
+            futures: super::future::state::Futures::new(now),
             semaphores: Slab::new(),
             queues: Slab::new(),
             posts_due: 0,

@@ -36,6 +36,9 @@ pub(crate) enum Remote {
     },
     /// A hook of the shutdown is done.
     LetGo(u64),
+    /// A future was woken.
+    #[cfg(feature = "async")]
+    Wake(TaskId),
     /// A permit of a semaphore is given back.
     Release(SemaphoreId),
     /// An item for a queue, for which room was taken.
@@ -124,6 +127,7 @@ impl Shared {
 }
 
 /// Reaches a reactor from any thread, cheaply cloned. It outlives its reactor harmlessly.
+/// [`Reactor::handle`](super::Reactor::handle) makes one, [`Table::handle`] too.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -132,6 +136,14 @@ pub struct Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("pending", &self.shared.pending).finish_non_exhaustive()
+    }
+}
+
+/// What other threads hold.
+impl<H: Handler> Table<'_, H> {
+    /// Reaches this reactor from other threads, and stops it; the same as [`Reactor::handle`](super::Reactor::handle).
+    pub fn handle(&self) -> Handle {
+        self.core.handle.clone()
     }
 }
 
@@ -154,6 +166,22 @@ impl Handle {
 
     /// Calls `f` on the reactor's thread in its next turn. Posts of one thread keep their order. Never blocks.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// let handle = reactor.handle();
+    /// std::thread::spawn(move || {
+    ///     handle.post(key, |_echo, table| {
+    ///         assert!(table.is_empty());
+    ///         table.handle().stop(Duration::ZERO);
+    ///     })
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
+    ///
     /// # Errors
     /// When `Config::posts_max` posts wait already, or the reactor is gone. `f` is dropped then.
     pub fn post<H: Handler>(
@@ -165,10 +193,11 @@ impl Handle {
     }
 
     /// As [`Handle::post`], but waits for room while the queue is full: for threads that produce faster than the loop
-    /// consumes. On the reactor's own thread it does not wait, and says that the queue is full.
+    /// consumes. On the reactor's own thread it does not wait, and says that the queue is full. Dropping
+    /// the reactor ends the wait.
     ///
     /// # Errors
-    /// When the reactor is gone.
+    /// When the reactor is gone; on its own thread also when the queue is full. `f` is dropped then.
     pub fn post_wait<H: Handler>(
         &self,
         key: Key<H>,
@@ -183,7 +212,7 @@ impl Handle {
     }
 
     /// Drains the reactor: listeners close, connections finish, and `run` returns when all are gone or `grace` has
-    /// passed, when the rest is reset. Called again, it can shorten the grace; `Duration::ZERO` aborts.
+    /// passed, when the rest is reset; [`Table::at_shutdown`] has the stages. Called again, it can shorten the grace; `Duration::ZERO` aborts.
     pub fn stop(&self, grace: Duration) {
         let mut queue = self.shared.lock();
         queue.stop = Some(queue.stop.map_or(grace, |g| g.min(grace)));
@@ -265,6 +294,8 @@ impl Handle {
                 false
             }
             Remote::Post(_) | Remote::Settle { .. } | Remote::Release(_) | Remote::Item { .. } => true,
+            #[cfg(feature = "async")]
+            Remote::Wake(_) => true,
         });
     }
 

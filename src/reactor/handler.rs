@@ -93,7 +93,37 @@ pub trait Handler: Sized + 'static {
 
     /// A task of this service went wrong and nobody waits for its result: it panicked (`task.panicked`), it was
     /// started later than `Config::task_late` allows (`task.late`; it ran all the same), or the reactor stopped before
-    /// it could run (`task.cancelled`). The default logs it.
+    /// it could run (`task.cancelled`). The default logs it: panics as errors, the rest for debugging.
+    ///
+    /// ```
+    /// # use tidemill::reactor::{Accepted, Config, Ctx, Handler, Reactor, Refuse, Table, TaskReport};
+    /// # use std::time::Duration;
+    /// struct App {
+    ///     bugs: Vec<String>,
+    /// }
+    ///
+    /// impl Handler for App {
+    ///     type Conn = ();
+    /// #   fn on_accept(&mut self, _: Accepted<'_>) -> Result<(), Refuse> {
+    /// #       Ok(())
+    /// #   }
+    /// #   fn on_data(&mut self, _: &mut (), _: &mut Ctx<'_, Self>) {}
+    ///     fn on_task_error(&mut self, report: &TaskReport, table: &mut Table<'_, Self>) {
+    ///         if report.class.name == "task.panicked" {
+    ///             self.bugs.push(report.record.name.to_owned());
+    ///             table.handle().stop(Duration::ZERO);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let app = reactor.add(App { bugs: Vec::new() });
+    /// reactor.with(app, |_, table| {
+    ///     table.post(|_, _| panic!("a bug"));
+    /// });
+    /// reactor.run().unwrap(); // the panic was contained
+    /// assert_eq!(reactor.with(app, |app, _| app.bugs.len()), 1);
+    /// ```
     fn on_task_error(&mut self, report: &TaskReport, table: &mut Table<'_, Self>) {
         let _ = table;
         let level = if report.class == &close::TASK_PANICKED { log::Level::Error } else { log::Level::Debug };

@@ -107,6 +107,12 @@ impl<S: Sys> Reactor<S> {
                 break;
             }
             let Some(listener) = self.listeners.get_mut(slot) else { break };
+            #[cfg(feature = "async")]
+            if self.core.is_full(ListenerId { slot: slot as u32, serial: listener.serial }) {
+                // Its acceptor goes on, and so do we, when a future takes one.
+                listener.gated = true;
+                break;
+            }
             match self.sys.accept(&listener.socket) {
                 Ok((socket, peer)) => {
                     taken += 1;
@@ -269,6 +275,8 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn remove_listener(&mut self, slot: usize) {
         self.listener_slots.retain(|s| *s != slot);
         if let Some(l) = self.listeners.try_remove(slot) {
+            #[cfg(feature = "async")]
+            self.core.listener_gone(ListenerId { slot: slot as u32, serial: l.serial });
             self.sys.close_listener(l.socket);
         }
     }

@@ -5,7 +5,7 @@
 //! own.
 //!
 //! One turn, in this order: poll and read the clock once; **mark** what the kernel said; **run** the queue: each
-//! connection does what it can, within its budget; accept; call what is watched and ready; run posts and expired
+//! connection does what it can, within its budget; accept; call what is watched and ready; run tasks and expired
 //! deadlines, and drive once more what these queued; **reap** the ended. No user code runs while events are marked.
 //!
 //! ```
@@ -47,6 +47,8 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+#[cfg(feature = "async")]
+pub mod future;
 mod handle;
 mod handler;
 pub mod histogram;
@@ -126,7 +128,11 @@ pub struct Turn {
 /// [`Reactor::run`] first where handlers must hear of every end.
 pub struct Reactor<S: Sys = MioSys> {
     sys: S,
-    core: Core,
+    /// Boxed: it changes its place while futures are polled.
+    core: Box<Core>,
+    /// Stands in for the core meanwhile.
+    #[cfg(feature = "async")]
+    spare: Option<Box<Core>>,
     config: Config,
     services: Vec<Box<dyn Service>>,
     /// By the slot of their links.
@@ -196,9 +202,12 @@ impl<S: Sys> Reactor<S> {
             let reserve = (limit / 8).max(16);
             u32::try_from(limit.saturating_sub(reserve).max(1)).unwrap_or(u32::MAX)
         });
-        Self {
+        #[cfg_attr(not(feature = "async"), allow(unused_mut, reason = "futures add a service"))]
+        let mut reactor = Self {
             sys,
-            core: Core::new(now, unix.as_secs(), account, handle.clone(), workers),
+            core: Box::new(Core::new(now, unix.as_secs(), account, handle.clone(), workers)),
+            #[cfg(feature = "async")]
+            spare: None,
             unix_at_zero,
             config,
             services: Vec::new(),
@@ -213,15 +222,28 @@ impl<S: Sys> Reactor<S> {
             drain: None,
             last_drain: None,
             scratch: Vec::new(),
-        }
+        };
+        #[cfg(feature = "async")]
+        reactor.begin_futures();
+        reactor
     }
 
     /// Adds a service. Its bounds are [`Handler::limits`].
     pub fn add<H: Handler>(&mut self, handler: H) -> Key<H> {
         let limits = handler.limits();
+        let bound = |index| -> Box<dyn Service> { Box::new(Bound { handler, conns: Slab::new(), index }) };
+        Key::new(self.add_service(limits, type_name::<H>(), bound))
+    }
+
+    fn add_service(
+        &mut self,
+        limits: Limits,
+        name: &'static str,
+        make: impl FnOnce(u16) -> Box<dyn Service>,
+    ) -> u16 {
         let index = self.services.len() as u16;
         let timeouts = (&limits).into();
-        self.core.account.add_service(type_name::<H>());
+        self.core.account.add_service(name);
         self.core.services.push(ServiceInfo {
             timeouts,
             limits,
@@ -229,8 +251,8 @@ impl<S: Sys> Reactor<S> {
             refused: 0,
             clients: Default::default(),
         });
-        self.services.push(Box::new(Bound { handler, conns: Slab::new(), index }));
-        Key::new(index)
+        self.services.push(make(index));
+        index
     }
 
     /// Listens for connections of a service. A name is resolved first, which blocks.
@@ -397,6 +419,8 @@ impl<S: Sys> Reactor<S> {
 
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
+        #[cfg(feature = "async")]
+        self.end_futures();
         self.handle.leave();
         self.core.discard_all();
         for slot in std::mem::take(&mut self.listener_slots) {

@@ -19,6 +19,25 @@ impl<H: Handler> Table<'_, H> {
     /// Work waits in a bounded queue (`Config::workers`) for a thread. While it does, cancelling the task withdraws
     /// it; later, its result is dropped. Work that panics gives [`TaskError::Panicked`].
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     table.offload(
+    ///         || std::fs::metadata("/proc/self").is_ok(), // on a thread
+    ///         |_, there, table| {
+    ///             assert_eq!(there, Ok(true)); // on the loop
+    ///             table.handle().stop(Duration::from_secs(1));
+    ///         },
+    ///     )
+    /// })
+    /// .unwrap();
+    /// # reactor.run().unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`TaskError::Full`]: the queue is full, nothing was begun, and `done` is not called.
     pub fn offload<T: Send + 'static>(
@@ -46,6 +65,25 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Does `work` on a thread and gives its value to `completer`: one part of a [`Table::join`] or [`Table::race`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, TaskError};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let (_task, parts) = table.join(2, None, |_, squares: Vec<Result<u32, TaskError>>, table| {
+    ///         assert_eq!(squares, [Ok(0), Ok(1)]);
+    ///         table.handle().stop(Duration::from_secs(1));
+    ///     });
+    ///     for (n, part) in (0..).zip(parts) {
+    ///         // Refused, the completer comes back; dropped, it tells the join.
+    ///         let _ = table.offload_into(part, move || n * n);
+    ///     }
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     ///
     /// # Errors
     /// The completer, when the queue is full.

@@ -59,7 +59,7 @@ impl Drop for Hold {
     }
 }
 
-/// How a drain went. Times are nanoseconds; `before + during + after` is exactly `ended - began`.
+/// How a drain went, as [`Reactor::last_drain`] tells. Times are nanoseconds; `before + during + after` is exactly `ended - began`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DrainReport {
@@ -79,7 +79,7 @@ pub struct DrainReport {
     pub aborted: Vec<Report>,
     /// How many did not, named or not.
     pub aborted_total: u64,
-    /// Tasks that were cancelled before they had run: the names of the first 64.
+    /// Tasks that the stop has cancelled before they ran, or ran again (an `every`): the names of the first 64.
     pub cancelled: Vec<&'static str>,
     /// How many were.
     pub cancelled_total: u64,
@@ -107,7 +107,7 @@ impl DrainReport {
         }
     }
 
-    /// Whether everybody finished within the grace.
+    /// Whether everybody finished within the grace. Tasks that were cancelled do not count.
     pub const fn is_clean(&self) -> bool {
         self.aborted_total == 0 && self.holds_left == 0 && self.threads_left == 0
     }
@@ -174,6 +174,15 @@ impl Drain {
     }
 }
 
+#[cfg(feature = "async")]
+impl Core {
+    /// One more who keeps the stage from ending.
+    pub(crate) fn hold(&mut self) -> Hold {
+        self.hooks.holds += 1;
+        Hold { handle: self.handle.clone(), round: self.hooks.round }
+    }
+}
+
 type Hook = Box<dyn FnOnce(&mut dyn Any, &mut Core, Hold)>;
 
 /// The hooks of a reactor, and who holds its shutdown.
@@ -197,7 +206,25 @@ impl Hooks {
 /// Stopping.
 impl<H: Handler> Table<'_, H> {
     /// Calls `f` once when the reactor stops, at this stage, in the order of asking. The stage lasts until the
-    /// [`Hold`] is dropped (within the grace): drop it at once, or keep it for as long as what `f` began takes.
+    /// [`Hold`] is dropped (within the grace): drop it at once, or keep it for as long as what `f` began takes. Timers
+    /// and posts hold nothing by themselves. A reactor that runs again needs its hooks anew.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, Stage};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.at_shutdown(key, Stage::Before, |_, table, hold| {
+    ///     // The listeners stay open for a few milliseconds more.
+    ///     table.call_later(Duration::from_millis(3), move |_, _| drop(hold));
+    /// });
+    /// reactor.at_shutdown(key, Stage::After, |_, _, _| println!("goodbye"));
+    /// reactor.stop(Duration::from_secs(5));
+    /// reactor.run().unwrap();
+    /// let drain = reactor.last_drain().unwrap();
+    /// assert!(drain.is_clean() && drain.before >= 3_000_000);
+    /// ```
     pub fn at_shutdown(&mut self, stage: Stage, f: impl FnOnce(&mut H, &mut Table<'_, H>, Hold) + 'static) {
         let name = std::any::type_name_of_val(&f);
         let hook: Hook = Box::new(move |service, core, hold| {
@@ -213,7 +240,7 @@ impl<H: Handler> Table<'_, H> {
 }
 
 impl<S: Sys> Reactor<S> {
-    /// As [`Table::at_shutdown`], for the service of `key`.
+    /// As [`Table::at_shutdown`], for the service of `key`; there is an example.
     pub fn at_shutdown<H: Handler>(
         &mut self,
         key: Key<H>,
@@ -233,7 +260,8 @@ impl<S: Sys> Reactor<S> {
         self.last_drain.as_ref()
     }
 
-    /// Starts to drain, as [`Handle::stop`] does from elsewhere.
+    /// Starts to drain, as [`Handle::stop`] does from elsewhere; [`Reactor::run`] or turns carry it out. The hooks of
+    /// [`Stage::Before`] are called at once.
     pub fn stop(&mut self, grace: Duration) {
         self.refresh_clock();
         let now = self.core.now;
@@ -287,6 +315,8 @@ impl<S: Sys> Reactor<S> {
         self.core.draining = true;
         self.close_listeners();
         self.run_hooks(Stage::During);
+        #[cfg(feature = "async")]
+        self.core.tell_draining();
     }
 
     /// How long the loop may sleep for the drain's sake.
@@ -411,6 +441,8 @@ impl<S: Sys> Reactor<S> {
             }
             self.abandon_task(id);
         }
+        #[cfg(feature = "async")]
+        self.drop_cancelled();
     }
 
     /// Tells every connection that the drain waits for: to finish, or when time is `over`, that it is reset.

@@ -38,7 +38,7 @@ impl<H: Handler> fmt::Debug for Table<'_, H> {
 }
 
 impl<H: Handler> Table<'_, H> {
-    /// The turn's stamp.
+    /// The last stamp: when the turn began, or when the last task before this one ended. The clock is not read.
     pub fn now(&self) -> Time {
         self.core.now
     }

@@ -24,7 +24,7 @@ mod discard;
 pub(crate) mod group;
 pub(crate) mod queue;
 pub(crate) mod result;
-mod run;
+pub(crate) mod run;
 pub(crate) mod semaphore;
 pub(crate) mod store;
 mod verbs;

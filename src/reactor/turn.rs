@@ -37,6 +37,8 @@ impl<S: Sys> Reactor<S> {
         turn.accepted = self.accept_all(self.config.turn_accepts_max);
         self.run_watches();
         self.run_tasks();
+        #[cfg(feature = "async")]
+        self.run_futures();
         if let Some(grace) = stop {
             self.stop(grace);
         }
@@ -62,6 +64,7 @@ impl<S: Sys> Reactor<S> {
     fn is_busy(&self) -> bool {
         !self.core.queue.is_empty()
             || self.tasks_wait()
+            || self.futures_wait()
             || !self.core.reaping.is_empty()
             || self.core.watches.is_busy()
             || self.accepts_wait()
@@ -78,7 +81,7 @@ impl<S: Sys> Reactor<S> {
             Duration::from_nanos(ahead.saturating_sub(now.as_nanos() % 1_000_000))
         };
         let timer = self.core.wheel.next().map(until);
-        let task = self.core.tasks.next_time().map(until);
+        let task = self.core.next_task_time().map(until);
         [max_wait, timer, task, self.resume_wait(), self.drain_wait()].into_iter().flatten().min()
     }
 

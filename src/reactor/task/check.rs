@@ -50,6 +50,8 @@ impl Tasks {
                 Work::Slices(_) => ("slices", places == (false, false, true)),
                 Work::Wait(wait) if wait.is_settled() => ("settled", places == (false, true, false)),
                 Work::Wait(_) => ("waiting", matches!(places, (_, false, false))),
+                #[cfg(feature = "async")]
+                Work::Future(_) => ("future", places == (false, false, false)),
                 Work::Running { .. } => ("running", false),
             };
             assert!(right, "{id} {} ({kind}) is (filed, posted, sliced) {places:?}", task.name);

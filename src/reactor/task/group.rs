@@ -75,6 +75,25 @@ impl Tasks {
 /// Groups of tasks. A handler keeps the group of a connection in its `Conn` and cancels it in `on_close`.
 impl<H: Handler> Table<'_, H> {
     /// Makes an empty group. It stays, empty or not, until [`Table::remove_group`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let group = table.group();
+    ///     for seconds in 1..=3 {
+    ///         let task = table.call_later(Duration::from_secs(seconds), |_, _| unreachable!());
+    ///         table.join_group(group, task);
+    ///     }
+    ///     assert_eq!(table.group_len(group), 3);
+    ///     assert_eq!(table.remove_group(group), 3); // in `on_close`, say
+    ///     assert_eq!(table.tasks(), 0);
+    /// });
+    /// ```
+    #[must_use = "a group stays until it is removed"]
     pub fn group(&mut self) -> GroupId {
         self.core.tasks.new_group()
     }

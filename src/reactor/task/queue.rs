@@ -73,7 +73,7 @@ impl<T> fmt::Display for SendError<T> {
 
 impl<T: fmt::Debug> error::Error for SendError<T> {}
 
-/// Puts items into a queue from any thread; cheaply cloned.
+/// Puts items into a queue from any thread; cheaply cloned. [`Table::sender`] makes one.
 pub struct Sender<T> {
     handle: Handle,
     queue: QueueId<T>,
@@ -258,6 +258,28 @@ impl Core {
 /// Bounded queues.
 impl<H: Handler> Table<'_, H> {
     /// Makes a queue of at most `capacity` items (at least one). It stays until [`Table::remove_queue`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, SendError};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let queue = table.queue(1);
+    ///     assert_eq!(table.push(queue, "high"), Ok(()));
+    ///     assert_eq!(table.push(queue, "tide"), Err(SendError::Full("tide"))); // it comes back
+    ///     assert_eq!(table.pop(queue), Some("high"));
+    ///     table.take(queue, Some(Duration::from_secs(5)), |_, word, table| {
+    ///         assert_eq!(word, Ok("low"));
+    ///         table.handle().stop(Duration::ZERO);
+    ///     });
+    ///     let sender = table.sender(queue).unwrap();
+    ///     std::thread::spawn(move || sender.send("low"));
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
+    #[must_use = "a queue stays until it is removed"]
     pub fn queue<T: 'static>(&mut self, capacity: usize) -> QueueId<T> {
         let serial = self.core.tasks.next_serial();
         let count = Arc::new(Count { used: AtomicUsize::new(0), capacity: capacity.max(1) });
@@ -286,7 +308,7 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Waits until there is room, at most for `limit`, and puts the item in: `done` is called exactly once. When it
-    /// hears an error, the item was dropped.
+    /// hears an error, the item was dropped. Items that wait for room go in in the order of their coming.
     pub fn push_later<T: 'static>(
         &mut self,
         queue: QueueId<T>,
@@ -351,7 +373,7 @@ impl<H: Handler> Table<'_, H> {
         self.core.queue(queue.place()).map_or(0, |q| q.count.used.load(Ordering::Acquire))
     }
 
-    /// Lets other threads put items in. `None` when the queue is gone.
+    /// Lets other threads put items in. `None` when the queue is gone. There is an example at [`Table::queue`].
     pub fn sender<T: Send + 'static>(&mut self, queue: QueueId<T>) -> Option<Sender<T>> {
         let handle = self.core.handle.clone();
         let count = Arc::clone(&self.core.queue(queue.place())?.count);

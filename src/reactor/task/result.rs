@@ -137,6 +137,10 @@ impl Core {
     /// Takes a task out for good: it will not run, or not again.
     pub(crate) fn cancel_task(&mut self, id: TaskId) -> bool {
         let Some(mut task) = self.tasks.remove(id) else { return false };
+        #[cfg(feature = "async")]
+        if let Work::Future(slot) = task.work {
+            self.drop_future(slot);
+        }
         if let Work::Wait(wait) = &mut task.work {
             self.withdraw(std::mem::take(&mut wait.jobs));
             if let Some((queue, number)) = wait.queue
@@ -153,7 +157,8 @@ impl Core {
 }
 
 /// The right to give a result to the task that waits for it: once, from any thread. Dropped without one, it tells
-/// the task that the result is cancelled, so that nobody waits for ever.
+/// the task that the result is cancelled, so that nobody waits for ever. [`Table::expect`] makes one,
+/// [`Table::join`] and [`Table::race`] several.
 #[must_use = "a completer that is dropped cancels the result"]
 pub struct Completer<T> {
     handle: Option<Handle>,
@@ -197,7 +202,7 @@ impl<T: Send + 'static> Completer<T> {
         handle.is_some_and(|h| h.enter(Remote::Settle { task, part, outcome, work: None }))
     }
 
-    /// Tells the task, from any thread, why there is no value.
+    /// Tells the task, from any thread, why there is no value. False when the reactor is gone.
     pub fn fail(self, error: TaskError) -> bool {
         let (task, part, handle) = self.defuse();
         handle.is_some_and(|h| h.enter(Remote::Settle { task, part, outcome: Err(error), work: None }))
@@ -254,7 +259,27 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Waits for `parts` values, at most for `limit`: `done` is called exactly once, with one result for each part,
-    /// in their order. With no parts it is called in the next turn.
+    /// in their order. Parts that have not come when the limit is over are [`TaskError::TimedOut`]. With no parts it is
+    /// called in the next turn.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, TaskError};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let (_task, parts) = table.join(2, Some(Duration::from_secs(5)), |_, results: Vec<Result<u32, _>>, table| {
+    ///         assert_eq!(results, [Ok(1), Err(TaskError::Cancelled)]);
+    ///         table.handle().stop(Duration::ZERO);
+    ///     });
+    ///     let [first, second] = parts.try_into().unwrap();
+    ///     std::thread::spawn(move || first.complete(1));
+    ///     drop(second); // so that nobody waits for it
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
+    #[must_use = "completers that are dropped cancel the result"]
     pub fn join<T: 'static>(
         &mut self,
         parts: usize,
@@ -272,6 +297,25 @@ impl<H: Handler> Table<'_, H> {
     /// Waits for the first of `parts` values, at most for `limit`: `done` is called exactly once, with that value and
     /// the number of its part, or when all have failed with the last part's failure. What comes later is dropped;
     /// work of the losers that no thread has begun is withdrawn.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, TaskError};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let (_task, parts) = table.race(2, None, |_, first: Result<(usize, &str), TaskError>, table| {
+    ///         assert_eq!(first, Ok((1, "mirror")));
+    ///         table.handle().stop(Duration::ZERO);
+    ///     });
+    ///     let [origin, mirror] = parts.try_into().unwrap();
+    ///     table.complete(mirror, "mirror");
+    ///     assert!(!table.complete(origin, "origin")); // too late
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
+    #[must_use = "completers that are dropped cancel the result"]
     pub fn race<T: 'static>(
         &mut self,
         parts: usize,
@@ -293,7 +337,7 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Gives a value on the reactor's own thread: as [`Completer::complete`], without a lock, and the value need not be
-    /// `Send`. `done` runs in the next turn. False when nobody waits for it any more.
+    /// `Send`. `done` runs in the next turn. False when nobody waits for it any more. There is an example at [`Table::race`].
     pub fn complete<T: 'static>(&mut self, completer: Completer<T>, value: T) -> bool {
         let (task, part, _) = completer.defuse();
         self.core.settle(task, part, Ok(Box::new(value)))

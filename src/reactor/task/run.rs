@@ -20,11 +20,33 @@ use crate::reactor::{NONE, Reactor};
 
 /// Who is run, and since when it is due.
 #[derive(Clone, Copy)]
-struct Run {
-    id: TaskId,
-    service: u16,
-    name: &'static str,
-    due: Time,
+pub(crate) struct Run {
+    pub(crate) id: TaskId,
+    pub(crate) service: u16,
+    pub(crate) name: &'static str,
+    pub(crate) due: Time,
+}
+
+impl Core {
+    /// When the next task or sleeping future is due, in the wheels' milliseconds.
+    pub(crate) fn next_task_time(&self) -> Option<u32> {
+        let task = self.tasks.next_time();
+        #[cfg(feature = "async")]
+        if let Some(sleeper) = self.futures.next_time() {
+            let earlier = task.is_none_or(|task| sleeper.wrapping_sub(task) as i32 <= 0);
+            return if earlier { Some(sleeper) } else { task };
+        }
+        task
+    }
+}
+
+#[cfg(not(feature = "async"))]
+impl<S: Sys> Reactor<S> {
+    /// There are none.
+    #[allow(clippy::unused_self, reason = "its twin looks")]
+    pub(crate) const fn futures_wait(&self) -> bool {
+        false
+    }
 }
 
 impl<S: Sys> Reactor<S> {
@@ -111,6 +133,8 @@ impl<S: Sys> Reactor<S> {
                     }
                 }
                 Remote::LetGo(round) => self.core.hooks.let_go(round),
+                #[cfg(feature = "async")]
+                Remote::Wake(task) => self.core.wake_future(task),
                 Remote::Release(semaphore) => self.core.release(semaphore),
                 Remote::Item { queue, item } => {
                     if contain(|| self.core.put_item(queue, item)).is_none() {
@@ -151,6 +175,13 @@ impl<S: Sys> Reactor<S> {
             }
             Work::Every(every) => self.run_tick(run, every),
             Work::Slices(slices) => self.run_slice(run, slices),
+            // Polled by nobody but the executor.
+            #[cfg(feature = "async")]
+            Work::Future(slot) => {
+                if let Some(task) = self.core.tasks.get_mut(id) {
+                    task.work = Work::Future(slot);
+                }
+            }
             Work::Running { .. } => {}
         }
     }
@@ -299,7 +330,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Tells a handler of a task's error that nobody else is told.
-    fn tell(&mut self, run: Run, class: &'static Class, record: TaskRecord) {
+    pub(crate) fn tell(&mut self, run: Run, class: &'static Class, record: TaskRecord) {
         let report = TaskReport { class, record };
         let Some(service) = self.services.get_mut(run.service as usize) else { return };
         let sample = self.core.account.begin(Callback::TaskError, run.service, None, || self.sys.now());

@@ -97,7 +97,9 @@ impl Core {
 
 /// Semaphores.
 impl<H: Handler> Table<'_, H> {
-    /// Makes a semaphore with so many permits. It stays until [`Table::remove_semaphore`].
+    /// Makes a semaphore with so many permits. It stays until [`Table::remove_semaphore`]. There is an example at
+    /// [`Table::acquire`].
+    #[must_use = "a semaphore stays until it is removed"]
     pub fn semaphore(&mut self, permits: usize) -> SemaphoreId {
         let serial = self.core.tasks.next_serial();
         let semaphore = Semaphore { serial, free: permits, waiting: VecDeque::new() };
@@ -105,6 +107,7 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// A permit, if one is free and nobody waits for it.
+    #[must_use = "a permit that is dropped is given back"]
     pub fn try_acquire(&mut self, id: SemaphoreId) -> Option<Permit> {
         let s = self.core.semaphore(id).filter(|s| s.free > 0)?;
         s.free -= 1;
@@ -113,6 +116,24 @@ impl<H: Handler> Table<'_, H> {
 
     /// Waits for a permit, at most for `limit`: `done` is called exactly once, in a later turn, with the permit or
     /// with why there is none. First come, first served.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let one = table.semaphore(1);
+    ///     let held = table.try_acquire(one).unwrap();
+    ///     table.acquire(one, Some(Duration::from_secs(5)), |_, permit, table| {
+    ///         assert!(permit.is_ok());
+    ///         table.handle().stop(Duration::ZERO);
+    ///     });
+    ///     table.post(move |_, table| table.release(held)); // or drop it, on whatever thread
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn acquire(
         &mut self,
         id: SemaphoreId,
@@ -136,7 +157,7 @@ impl<H: Handler> Table<'_, H> {
         task
     }
 
-    /// Gives a permit back on the reactor's own thread, without a lock.
+    /// Gives a permit back on the reactor's own thread, without a lock. Dropping it does the same, with one.
     pub fn release(&mut self, mut permit: Permit) {
         permit.handle = None;
         self.core.release(permit.semaphore);

@@ -39,6 +39,9 @@ pub(crate) enum Work {
     Slices(Box<Slices>),
     /// It waits for results, perhaps not for longer than the time for which it is filed.
     Wait(Box<Wait>),
+    /// A spawned future, by its place among them.
+    #[cfg(feature = "async")]
+    Future(u32),
     /// It runs now: its work is with who runs it. `beats` when it runs again and again.
     Running {
         beats: bool,

@@ -20,11 +20,23 @@ fn once<H: Handler>(f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> Once
 /// Tasks: work for this service, or another, outside the callbacks of connections.
 impl<H: Handler> Table<'_, H> {
     /// Calls `f` in the next turn, in the order of posting.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     table.post(|_echo, table| table.handle().stop(Duration::ZERO)); // in the next turn, with `&mut` of the handler
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn post(&mut self, f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> TaskId {
         self.push_post(Key::new(self.service), f)
     }
 
-    /// Calls `f` on another service in the next turn.
+    /// Calls `f` on another service in the next turn; otherwise as [`Table::post`].
     pub fn post_to<O: Handler>(
         &mut self,
         key: Key<O>,
@@ -44,7 +56,24 @@ impl<H: Handler> Table<'_, H> {
         id
     }
 
-    /// Calls `f` once, `after` from now: never early, and about a millisecond late where the loop is free.
+    /// Calls `f` once, `after` from now ([`Table::now`], the last stamp): never early, and about a millisecond late where
+    /// the loop is free.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let began = table.now();
+    ///     table.call_later(Duration::from_millis(3), move |_, table| {
+    ///         assert!(table.now() - began >= Duration::from_millis(3));
+    ///         table.handle().stop(Duration::ZERO);
+    ///     });
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn call_later(
         &mut self,
         after: Duration,
@@ -53,7 +82,8 @@ impl<H: Handler> Table<'_, H> {
         self.call_at(self.core.now + after, f)
     }
 
-    /// Calls `f` once at a point in time; in this turn or the next if it has passed.
+    /// Calls `f` once at a point in time; within a millisecond, and never in this call, if it has passed. Otherwise as
+    /// [`Table::call_later`].
     pub fn call_at(&mut self, at: Time, f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> TaskId {
         let name = std::any::type_name_of_val(&f);
         let work = Work::Once(once(f));
@@ -64,6 +94,25 @@ impl<H: Handler> Table<'_, H> {
     /// cancelled; by `f` itself with [`Table::current_task`]. Ticks keep to the beat: they do not drift by what the
     /// calls take. `missed` says what becomes of ticks that the loop was too busy for. If `f` panics, it is not called
     /// again.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Missed, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let mut left = 3;
+    ///     table.every(Duration::from_millis(1), Missed::Skip, move |_, table| {
+    ///         left -= 1;
+    ///         if left == 0 {
+    ///             table.cancel(table.current_task().unwrap());
+    ///             table.handle().stop(Duration::ZERO);
+    ///         }
+    ///     });
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn every(
         &mut self,
         period: Duration,
@@ -85,6 +134,25 @@ impl<H: Handler> Table<'_, H> {
     /// Does long work in slices: calls `f` again and again until it is [`Step::Done`], for `Config::cooperate_slice`
     /// (50 µs) a turn, shared by all who work so, and lets the loop go on in between. Each call should take less
     /// than that. Work that cannot be cut belongs to [`Table::offload`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor, Step};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let mut lines = (0..100).collect::<Vec<u32>>();
+    ///     table.cooperate(move |_, table| match lines.pop() {
+    ///         Some(_line) => Step::More, // work on it
+    ///         None => {
+    ///             table.handle().stop(Duration::ZERO);
+    ///             Step::Done
+    ///         }
+    ///     });
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn cooperate(&mut self, mut f: impl FnMut(&mut H, &mut Table<'_, H>) -> Step + 'static) -> TaskId {
         let name = std::any::type_name_of_val(&f);
         let now = self.core.now;
@@ -115,6 +183,22 @@ impl<H: Handler> Table<'_, H> {
 
     /// Moves the time of a task that is filed for one, or the limit of one that waits for a result, to `after` from
     /// now. An `every` keeps its period and takes the new time for its beat. O(1). False for any other task.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tidemill::proto::echo::Echo;
+    /// # use tidemill::reactor::{Config, Reactor};
+    /// # let mut reactor = Reactor::new(Config::default()).unwrap();
+    /// # let key = reactor.add(Echo::new());
+    /// reactor.with(key, |_, table| {
+    ///     let alarm = table.call_later(Duration::from_secs(60), |_, table| table.handle().stop(Duration::ZERO));
+    ///     assert!(table.reset(alarm, Duration::from_millis(1)));
+    ///     let other = table.post(|_, _| unreachable!());
+    ///     assert!(!table.reset(other, Duration::ZERO)); // it is filed for no time
+    ///     assert!(table.cancel(other) && !table.has_task(other));
+    /// });
+    /// # reactor.run().unwrap();
+    /// ```
     pub fn reset(&mut self, id: TaskId, after: Duration) -> bool {
         let now = self.core.now;
         let beats = |t: &Task| matches!(t.work, Work::Every(_) | Work::Running { beats: true });
