@@ -13,7 +13,7 @@ use tidemill::reactor::{
 };
 
 /// How long the harbours may take, in all.
-const LIMIT: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(500);
 
 /// How long the program may take to end.
 const GRACE: Duration = Duration::from_secs(5);

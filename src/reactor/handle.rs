@@ -258,6 +258,11 @@ impl Handle {
         Ok(())
     }
 
+    /// Whether both reach the same reactor.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     pub(crate) fn is_pending(&self) -> bool {
         self.shared.pending.load(Ordering::Acquire)
     }

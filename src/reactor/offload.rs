@@ -86,12 +86,15 @@ impl<H: Handler> Table<'_, H> {
     /// ```
     ///
     /// # Errors
-    /// The completer, when the queue is full.
+    /// The completer, when the queue is full, or when it is another reactor's.
     pub fn offload_into<T: Send + 'static>(
         &mut self,
         completer: Completer<T>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<(), Completer<T>> {
+        if !completer.is_of(&self.core.handle) {
+            return Err(completer);
+        }
         let (task, part, queued) = (completer.task(), completer.part(), self.core.now);
         let handle = self.core.handle.clone();
         let name = std::any::type_name_of_val(&work);

@@ -187,6 +187,11 @@ impl<T> Completer<T> {
         self.part
     }
 
+    /// Whether the task that waits is the reactor's to which `handle` belongs.
+    pub(crate) fn is_of(&self, handle: &Handle) -> bool {
+        self.handle.as_ref().is_some_and(|own| own.is_same(handle))
+    }
+
     /// Takes the right away: dropping it then tells nobody.
     pub(crate) fn defuse(mut self) -> (TaskId, u32, Option<Handle>) {
         (self.task, self.part, self.handle.take())
@@ -296,7 +301,7 @@ impl<H: Handler> Table<'_, H> {
 
     /// Waits for the first of `parts` values, at most for `limit`: `done` is called exactly once, with that value and
     /// the number of its part, or when all have failed with the last part's failure. What comes later is dropped;
-    /// work of the losers that no thread has begun is withdrawn.
+    /// work of the losers that no thread has begun is withdrawn. A race of nobody is [`TaskError::Cancelled`].
     ///
     /// ```
     /// # use std::time::Duration;
@@ -337,8 +342,12 @@ impl<H: Handler> Table<'_, H> {
     }
 
     /// Gives a value on the reactor's own thread: as [`Completer::complete`], without a lock, and the value need not be
-    /// `Send`. `done` runs in the next turn. False when nobody waits for it any more. There is an example at [`Table::race`].
+    /// `Send`. `done` runs in the next turn. False when nobody waits for it any more, and on another reactor than that of the task,
+    /// which then hears [`TaskError::Cancelled`]: between reactors, [`Completer::complete`] is the way. There is an example at [`Table::race`].
     pub fn complete<T: 'static>(&mut self, completer: Completer<T>, value: T) -> bool {
+        if !completer.is_of(&self.core.handle) {
+            return false;
+        }
         let (task, part, _) = completer.defuse();
         self.core.settle(task, part, Ok(Box::new(value)))
     }

@@ -159,8 +159,12 @@ impl<H: Handler> Table<'_, H> {
 
     /// Gives a permit back on the reactor's own thread, without a lock. Dropping it does the same, with one.
     pub fn release(&mut self, mut permit: Permit) {
-        permit.handle = None;
-        self.core.release(permit.semaphore);
+        let own = permit.handle.as_ref().is_some_and(|handle| handle.is_same(&self.core.handle));
+        if own {
+            permit.handle = None;
+            self.core.release(permit.semaphore);
+        }
+        // Another reactor's finds its way by itself.
     }
 
     /// Permits that are free.
