@@ -80,8 +80,9 @@ impl Model {
 
     /// Those whose millisecond has come.
     fn due(&self, now: Time) -> Vec<TaskId> {
-        let due =
-            |at: &At| matches!(at, At::Filed(ns) if ns.div_ceil(1_000_000) <= now.as_nanos() / 1_000_000);
+        // On a clock that does not wrap, as the wheel's milliseconds do after 49 days.
+        let now = now.as_nanos() / 1_000_000;
+        let due = |at: &At| matches!(at, At::Filed(ns) if ns.div_ceil(1_000_000) <= now);
         self.tasks.iter().filter(|(_, (at, _))| due(at)).map(|(id, _)| *id).collect()
     }
 
