@@ -39,6 +39,7 @@ use std::time::Duration;
 use slab::Slab;
 
 pub mod account;
+mod alarm;
 pub mod buffer;
 #[cfg(any(test, feature = "testing"))]
 mod check;

@@ -34,6 +34,13 @@ impl Time {
         (self.0 / 1_000_000) as u32
     }
 
+    /// The millisecond at which to look whether this point has come, seen from `now`: its own, so that a poll whose
+    /// timeout is rounded up to the next finds it past; or, when that has begun already, the next.
+    pub(crate) const fn ms_to_look(self, now: Self) -> u32 {
+        let early = self.0 > now.0 && self.0 / 1_000_000 == now.0 / 1_000_000;
+        self.ms().wrapping_add(early as u32)
+    }
+
     /// The first millisecond that is not before this point.
     pub(crate) const fn ms_ceil(self) -> u32 {
         (self.0.div_ceil(1_000_000)) as u32

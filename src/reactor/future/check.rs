@@ -38,10 +38,10 @@ impl<S: Sys> Reactor<S> {
             assert!(!stream.rx.is_empty() || !stream.rx.holds_block(), "stream {index}: an idle block");
         }
         for (slot, sleeper) in &futures.sleepers {
-            let filed = futures.wheel.filed(slot as u32).is_some();
+            let filed = futures.alarms.is_filed(slot as u32);
             assert_eq!(filed, sleeper.waker.is_some(), "sleeper {slot}");
         }
-        assert_eq!(futures.wheel.len(), futures.sleepers.iter().filter(|(_, s)| s.waker.is_some()).count());
+        assert_eq!(futures.alarms.len(), futures.sleepers.iter().filter(|(_, s)| s.waker.is_some()).count());
         assert_ne!(local::tag(), futures.tag, "the core was left in the cell");
         assert!(core.services[SERVICE as usize].count as usize <= futures.streams.len() + core.links.len());
     }

@@ -7,12 +7,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use slab::Slab;
 
 use super::local::Signal;
 use super::ops::Op;
+use crate::reactor::alarm::Alarms;
 use crate::reactor::buffer::Buf;
 use crate::reactor::class::Class;
 use crate::reactor::close::Report;
@@ -25,13 +25,9 @@ use crate::reactor::task::run::Run;
 use crate::reactor::task::store::Work;
 use crate::reactor::task::{TaskError, TaskRecord};
 use crate::reactor::time::Time;
-use crate::reactor::timers::Wheel;
 
 /// The service of streams, acceptors and spawned futures: the first of every reactor.
 pub(crate) const SERVICE: u16 = 0;
-
-/// The furthest that a sleeper is filed ahead; one that is due later is filed again then.
-const AHEAD_MAX: Duration = Duration::from_millis(1 << 30);
 
 /// A value, or why there is none; its type is known to the two ends.
 pub(crate) type Outcome = Result<Box<dyn Any>, TaskError>;
@@ -162,7 +158,7 @@ pub(crate) struct Futures {
     pub(super) woken: Vec<TaskId>,
     pub(super) shots: Slab<Shot>,
     pub(super) sleepers: Slab<Sleeper>,
-    pub(super) wheel: Wheel,
+    pub(super) alarms: Alarms,
     pub(super) streams: Slab<StreamState>,
     pub(super) acceptors: Slab<AcceptorState>,
     /// Who waits for the reactor to be told to stop.
@@ -190,7 +186,7 @@ impl Futures {
             woken: Vec::new(),
             shots: Slab::new(),
             sleepers: Slab::new(),
-            wheel: Wheel::new(now.ms()),
+            alarms: Alarms::new(now),
             streams: Slab::new(),
             acceptors: Slab::new(),
             drain_waiters: Slab::new(),
@@ -273,17 +269,17 @@ impl Futures {
 
     /// Files a sleeper for `due`.
     pub(super) fn file(&mut self, slot: u32, due: Time, now: Time) {
-        self.wheel.file(slot, due.min(now + AHEAD_MAX).ms_ceil());
+        self.alarms.file(slot, due, now);
     }
 
     /// When the next sleeper is due, in the wheel's milliseconds.
     pub(crate) fn next_time(&self) -> Option<u32> {
-        self.wheel.next()
+        self.alarms.next()
     }
 
     /// Those whose time has come are woken.
     pub(super) fn expire(&mut self, now: Time, mut lateness: impl FnMut(u64)) {
-        while let Some(slot) = self.wheel.pop(now.ms()) {
+        while let Some(slot) = self.alarms.pop(now) {
             let Some(sleeper) = self.sleepers.get_mut(slot as usize) else { continue };
             if sleeper.due > now {
                 let due = sleeper.due;
@@ -297,7 +293,7 @@ impl Futures {
 
     pub(super) fn forget_sleeper(&mut self, slot: u32) {
         if let Some(sleeper) = self.sleepers.try_remove(slot as usize) {
-            self.wheel.cancel(slot);
+            self.alarms.cancel(slot);
             self.trash.extend(sleeper.waker.map(Trash::Waker));
         }
     }

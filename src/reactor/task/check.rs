@@ -30,7 +30,7 @@ impl Tasks {
     ///
     /// - a task for a time is filed or posted, work in slices is queued, who waits unsettled is in no queue, who has
     ///   its result is posted; each in one place only;
-    /// - the wheel holds exactly the filed tasks, and none runs;
+    /// - the alarms hold exactly the filed tasks, and none runs;
     /// - the list of a group holds exactly its members, and its length is their number.
     pub(crate) fn check(&self) {
         let (mut posts, mut slices) = (HashMap::new(), HashMap::new());
@@ -56,7 +56,7 @@ impl Tasks {
             };
             assert!(right, "{id} {} ({kind}) is (filed, posted, sliced) {places:?}", task.name);
         }
-        assert_eq!(filed, self.wheel.len(), "the wheel holds exactly the filed tasks");
+        assert_eq!(filed, self.alarms.len(), "the alarms hold exactly the filed tasks");
         assert_eq!(self.current, None, "nobody runs between turns");
         self.check_groups();
     }

@@ -1,7 +1,7 @@
 //! The tasks of a reactor: who is where, and which is next. No clock, no system call; it runs nobody.
 //!
 //! A task has a slot as long as it may run. `posts` and `slices` are queues of entries that go stale when a task is
-//! cancelled or moved (each enqueueing has a ticket of its own); the wheel holds those that wait for a time, under
+//! cancelled or moved (each enqueueing has a ticket of its own); the alarms hold those that wait for a time, under
 //! their slot.
 
 use std::any::Any;
@@ -16,17 +16,13 @@ use super::discard::Broken;
 use super::group::Group;
 use super::result::Wait;
 use super::{Missed, Step};
+use crate::reactor::alarm::Alarms;
 use crate::reactor::core::Core;
 use crate::reactor::id::TaskId;
 use crate::reactor::time::Time;
-use crate::reactor::timers::Wheel;
 
 /// The end of a list of slots.
 pub(crate) const NONE: u32 = u32::MAX;
-
-/// The furthest that a task is filed ahead of now, and that the wheel's time lags behind; one that is due later is
-/// filed again then. Six days, so that both together stay far below what the wheel can tell from the past.
-const AHEAD_MAX: Duration = Duration::from_millis(1 << 29);
 
 pub(crate) type Once = Box<dyn FnOnce(&mut dyn Any, &mut Core)>;
 pub(crate) type Again = Box<dyn FnMut(&mut dyn Any, &mut Core)>;
@@ -89,7 +85,7 @@ pub(crate) struct Tasks {
     next_serial: u32,
     pub(super) posts: VecDeque<Entry>,
     pub(super) slices: VecDeque<Entry>,
-    pub(super) wheel: Wheel,
+    pub(super) alarms: Alarms,
     pub(super) groups: Slab<Group>,
     /// The task that runs now.
     pub(crate) current: Option<TaskId>,
@@ -109,7 +105,7 @@ impl Tasks {
             next_serial: 0,
             posts: VecDeque::new(),
             slices: VecDeque::new(),
-            wheel: Wheel::new(now.ms()),
+            alarms: Alarms::new(now),
             groups: Slab::new(),
             current: None,
             broken: Vec::new(),
@@ -141,10 +137,10 @@ impl Tasks {
         self.slab.get_mut(id.slot as usize).filter(|t| t.serial == id.serial)
     }
 
-    /// Takes a task out: of the slab, its group and the wheel. Its places in queues go stale.
+    /// Takes a task out: of the slab, its group and the alarms. Its places in queues go stale.
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Task> {
         self.get(id)?;
-        self.wheel.cancel(id.slot);
+        self.alarms.cancel(id.slot);
         self.leave_group(id.slot);
         Some(self.slab.remove(id.slot as usize))
     }
@@ -243,48 +239,38 @@ impl Tasks {
         if let Some(task) = self.get_mut(id) {
             task.due = due;
             task.ticket = task.ticket.wrapping_add(1);
-            let at = due.min(now + AHEAD_MAX);
-            if self.wheel.is_empty() && now.ms().wrapping_sub(self.wheel.now()) > 1 << 28 {
-                // It takes over the time; else, after weeks without a timer, it would take `at` for the past. But not
-                // all of it: a turn whose stamp lies before the wheel's time would find due what is not.
-                self.wheel.pop(now.ms().wrapping_sub(1 << 26));
-            }
-            self.wheel.file(id.slot, at.ms_ceil());
+            self.alarms.file(id.slot, due, now);
         }
     }
 
     pub(crate) fn unfile(&mut self, id: TaskId) {
         if self.get(id).is_some() {
-            self.wheel.cancel(id.slot);
+            self.alarms.cancel(id.slot);
         }
     }
 
     pub(crate) fn is_filed(&self, id: TaskId) -> bool {
-        self.get(id).is_some() && self.wheel.filed(id.slot).is_some()
+        self.get(id).is_some() && self.alarms.is_filed(id.slot)
     }
 
     /// The next task whose time has come at `now`.
     pub(crate) fn next_due(&mut self, now: Time) -> Option<TaskId> {
-        while let Some(slot) = self.wheel.pop(now.ms()) {
+        while let Some(slot) = self.alarms.pop(now) {
             let Some(task) = self.slab.get(slot as usize) else { continue };
             let id = TaskId { slot, serial: task.serial };
             if task.due <= now {
                 return Some(id);
             }
-            // It lay beyond what the wheel can hold, or `now` is in the millisecond of its time but before it.
+            // It lay beyond what the wheel can hold, or comes later in this millisecond.
             let due = task.due;
             self.file(id, due, now);
         }
         None
     }
 
-    /// When the next time comes, in the wheel's milliseconds. In any case soon enough for the wheel to keep the time.
+    /// When to look for the next time, in the wheel's milliseconds.
     pub(crate) fn next_time(&self) -> Option<u32> {
-        let latest = AHEAD_MAX.as_millis() as u32;
-        self.wheel.next().map(|at| {
-            let now = self.wheel.now();
-            now.wrapping_add(at.wrapping_sub(now).min(latest))
-        })
+        self.alarms.next()
     }
 
     /// Whether a task can run without any event.
