@@ -34,7 +34,8 @@ PEERS = {
 }
 # The echo programs. tokio has nothing but futures: its one loop stands beside both of ours.
 ECHOES = {peer: ["echo"] for peer in PEERS}
-ECHOES |= {peer: ["echo", "echo-futures"] for peer in ("tidemill", "asyncio", "uvloop")}
+ECHOES |= {peer: ["echo", "echo-futures"] for peer in ("asyncio", "uvloop")}
+ECHOES["tidemill"] = ["echo", "echo-futures", "echo-copy"]
 ECHOES["tokio"] = ["echo", "echo-futures", "echo-readiness"]
 # How the one-second job is run, beside `cooperate` and `offload`, which all have.
 EXTRA_JOBS = {

@@ -2,7 +2,7 @@
 //! sub-command, and measures nothing itself.
 //!
 //!   tasks_ours timers|posts [SCALE]
-//!   tasks_ours echo|echo-futures PORT
+//!   tasks_ours echo|echo-futures|echo-copy PORT
 //!   tasks_ours quiet-job cooperate|offload PORT CONTROL
 #![allow(clippy::disallowed_methods, clippy::expect_used, reason = "a measuring program reads the clock")]
 
@@ -25,12 +25,16 @@ fn main() -> Done {
         ["timers", ..] => timers::run(scale),
         ["posts", ..] => posts::run(scale),
         ["echo", port] => serve::echo(port),
+        #[cfg(feature = "async")]
+        ["echo-futures", port] => serve::echo_futures(port),
+        #[cfg(feature = "async")]
+        ["echo-copy", port] => serve::echo_copy(port),
         ["quiet-job", "cooperate", port, at] => job::quiet(port, at, Config::default(), job::cooperate),
         ["quiet-job", "offload", port, at] => job::quiet(port, at, Config::default(), job::offload),
         // `cargo bench` and `cargo test --benches` start every bench: this one has nothing to do by itself.
         [] | ["--bench"] => Ok(()),
         _ => Err(
-            "usage: tasks_ours timers|posts [SCALE] | echo|echo-futures PORT | quiet-job MANNER PORT CONTROL"
+            "usage: tasks_ours timers|posts [SCALE] | echo[-futures|-copy] PORT | quiet-job MANNER PORT CONTROL"
                 .into(),
         ),
     }
