@@ -20,7 +20,7 @@ use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::limits::WorkersConfig;
-use crate::reactor::sys::{Adopted, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use crate::reactor::sys::{Adopted, Clock, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::time::Time;
 use crate::reactor::workers::Workers;
 
@@ -92,6 +92,11 @@ impl Sys for SimSys {
 
     fn now(&mut self) -> Time {
         self.kernel.borrow().now
+    }
+
+    fn clock(&self) -> Clock {
+        let clock = Arc::clone(&self.kernel.borrow().clock);
+        Clock::new(move || Time::from_nanos(clock.load(Ordering::Acquire)))
     }
 
     fn unix_time(&mut self) -> Duration {
