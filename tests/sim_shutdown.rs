@@ -278,3 +278,20 @@ fn posts_of_other_threads_run_before_the_end_and_are_counted_when_there_is_no_ti
     side.settle();
     assert_eq!(ran.load(std::sync::atomic::Ordering::Relaxed), 10_000, "the next run has them");
 }
+
+#[test]
+fn posts_without_end_do_not_hold_a_stop() {
+    fn again(_: &mut Hooks, table: &mut tidemill::reactor::Table<'_, Hooks>, key: Key<Hooks>) {
+        table.handle().post(key, move |hooks, table| again(hooks, table, key)).unwrap();
+    }
+    let world = World::new(1);
+    let (mut side, _, key) = serve(&world, &tcp(), Hooks::default());
+    side.reactor.with(key, |hooks, table| again(hooks, table, key));
+    side.reactor.stop(60 * S);
+    for _ in 0..20 {
+        if side.reactor.turn(Some(Duration::ZERO)).unwrap().stopped {
+            return;
+        }
+    }
+    panic!("the posts made since hold the stop");
+}

@@ -107,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) posts_due: usize,
     /// What came from other threads and was not worked off.
     pub(crate) remote: VecDeque<(Time, Remote)>,
+    /// How many entries of other threads were worked off.
+    pub(crate) reached: u64,
     pub(crate) handle: Handle,
     pub(crate) workers: Box<dyn Workers>,
     /// Work on threads whose end was not heard of.
@@ -158,6 +160,7 @@ impl Core {
             queues: Slab::new(),
             posts_due: 0,
             remote: VecDeque::new(),
+            reached: 0,
             handle,
             workers,
             jobs: 0,

@@ -103,6 +103,8 @@ struct Queue {
     entries: VecDeque<(Time, Remote)>,
     /// How many of them are posts.
     posts: usize,
+    /// How many entries there have ever been.
+    entered: u64,
     /// Threads that wait for room.
     waiting: usize,
     stop: Option<Duration>,
@@ -259,6 +261,7 @@ impl Handle {
             return Err(PostError::Gone);
         }
         queue.posts += 1;
+        queue.entered += 1;
         queue.entries.push_back((now, Remote::Post(post)));
         drop(queue);
         self.shared.notify();
@@ -278,6 +281,7 @@ impl Handle {
             drop(queue);
             return Err(entry);
         }
+        queue.entered += 1;
         queue.entries.push_back((now, entry));
         drop(queue);
         self.shared.notify();
@@ -325,8 +329,11 @@ impl Handle {
     }
 
     /// Takes holds of a shutdown that were let go, so that nobody waits for the next turn to hear of them.
-    pub(crate) fn collect_let_go(&self, hooks: &mut Hooks) {
-        self.shared.lock().entries.retain(|(_, entry)| match entry {
+    /// How many.
+    pub(crate) fn collect_let_go(&self, hooks: &mut Hooks) -> u64 {
+        let mut queue = self.shared.lock();
+        let before = queue.entries.len();
+        queue.entries.retain(|(_, entry)| match entry {
             Remote::LetGo(round) => {
                 hooks.let_go(*round);
                 false
@@ -335,6 +342,12 @@ impl Handle {
             #[cfg(feature = "async")]
             Remote::Wake(_) => true,
         });
+        (before - queue.entries.len()) as u64
+    }
+
+    /// How many entries there have ever been.
+    pub(crate) fn entered(&self) -> u64 {
+        self.shared.lock().entered
     }
 
     /// The reactor is no more: later posts are refused, waiting ones dropped.

@@ -78,6 +78,8 @@ pub(crate) struct Drain {
     tell: u64,
     /// What remains was cut.
     cut: bool,
+    /// How many entries of other threads there were when the listeners were closed.
+    entered: u64,
     /// The last stamp of the report's parts.
     stamp: Time,
     report: DrainReport,
@@ -189,7 +191,8 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         let report = DrainReport::new(now);
-        let drain = Drain { until, state: State::Before, tell: 0, cut: false, stamp: now, report };
+        let drain =
+            Drain { until, state: State::Before, tell: 0, cut: false, entered: 0, stamp: now, report };
         self.drain = Some(drain);
         self.core.hooks.stopping = true;
         self.run_hooks(Stage::Before);
@@ -220,7 +223,7 @@ impl<S: Sys> Reactor<S> {
             }
         }
         // Holds that were dropped at once: no need to wait for their word.
-        self.handle.collect_let_go(&mut self.core.hooks);
+        self.core.reached += self.handle.collect_let_go(&mut self.core.hooks);
     }
 
     fn close_doors(&mut self) {
@@ -228,6 +231,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(drain) = &mut self.drain {
             drain.report.before += drain.part(now);
             drain.state = State::During;
+            drain.entered = self.handle.entered();
             drain.tell = tell;
         }
         self.core.draining = true;
@@ -251,8 +255,8 @@ impl<S: Sys> Reactor<S> {
 
     /// Whether hooks or work on threads keep a stage from ending.
     fn is_held(&self) -> bool {
-        // What other threads have entered by now still runs.
-        let posts = !self.core.remote.is_empty() || self.handle.is_pending();
+        // What other threads had entered when the doors closed still runs; what they enter since holds nobody.
+        let posts = self.drain.as_ref().is_some_and(|d| self.core.reached < d.entered);
         self.core.hooks.holds > 0 || self.core.jobs > 0 || posts
     }
 

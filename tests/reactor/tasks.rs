@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tidemill::reactor::{Accepted, Config, Ctx, Handler, Key, PostError, Reactor, Refuse};
+use tidemill::reactor::{
+    Accepted, Config, Ctx, Handler, Key, PostError, Reactor, Refuse, SendError, TaskError,
+};
 
 use crate::support::PATIENCE;
 
@@ -150,4 +152,42 @@ fn an_idle_reactor_sleeps_until_its_far_timer_without_a_wake_up() {
     assert!(wait > hour - 2 * PATIENCE && wait <= hour, "{wait:?}");
     reactor.with(key, |_, table| assert!(table.cancel(never)));
     assert_eq!(reactor.next_wait(), None);
+}
+
+#[test]
+fn a_sender_hears_that_its_reactor_is_gone_however_full_its_queue_was() {
+    for fill in [0, 1, 3] {
+        let (mut reactor, key) = reactor(1);
+        let sender = reactor.with(key, |_, table| {
+            let queue = table.queue::<u32>(3);
+            table.sender(queue).unwrap()
+        });
+        for n in 0..fill {
+            sender.send(n).unwrap();
+        }
+        drop(reactor);
+        for n in 0..10 {
+            assert_eq!(sender.send(n), Err(SendError::Gone(n)), "{fill} were in it");
+        }
+    }
+}
+
+#[test]
+fn a_race_of_many_losers_takes_no_longer_than_a_join_of_them() {
+    // With a look at all parts for each part this would take minutes.
+    const PARTS: usize = 200_000;
+    let (mut reactor, key) = reactor(1);
+    let parts = reactor.with(key, |_, table| {
+        let (_task, parts) = table.race::<u32>(PARTS, None, |tally, result, _| {
+            assert_eq!(result, Err(TaskError::Cancelled));
+            tally.disordered += 1;
+        });
+        parts
+    });
+    drop(parts);
+    let deadline = Instant::now() + PATIENCE;
+    while reactor.with(key, |tally, _| tally.disordered) == 0 {
+        assert!(Instant::now() < deadline, "the race is still not over");
+        reactor.turn(Some(MS)).unwrap();
+    }
 }

@@ -110,6 +110,8 @@ impl<T: Send + 'static> Sender<T> {
         match self.handle.offer(sent) {
             Ok(()) => Ok(()),
             Err(Remote::Item { item, .. }) => {
+                // Its reactor is gone, and took no notice of the queue.
+                self.count.leave();
                 let item: Box<dyn Any> = item;
                 match item.downcast() {
                     Ok(item) => Err(SendError::Gone(*item)),
@@ -140,6 +142,11 @@ impl Count {
         self.used.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// The queue is gone: nobody will ever take out.
+    fn leave(&self) {
+        self.used.fetch_or(Self::GONE, Ordering::AcqRel);
+    }
+
     fn is_gone(&self) -> bool {
         self.used.load(Ordering::Acquire) & Self::GONE != 0
     }
@@ -159,6 +166,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// Drops the items, each by itself.
     pub(super) fn discard(self) {
+        self.count.leave();
         for (_, item) in self.items {
             if contain(|| drop(item)).is_none() {
                 log::error!("task.panicked: an item of a removed queue panicked in its drop");
@@ -386,7 +394,7 @@ impl<H: Handler> Table<'_, H> {
             return false;
         }
         let mut removed = self.core.queues.remove(queue.slot as usize);
-        removed.count.used.fetch_or(Count::GONE, Ordering::AcqRel);
+        removed.count.leave();
         for task in removed.takers.drain(..).chain(removed.putters.drain(..)) {
             self.core.settle(task, 0, Err(TaskError::Cancelled));
         }

@@ -35,6 +35,8 @@ pub(crate) struct Wait {
     left: usize,
     /// The first value is enough.
     race: bool,
+    /// A value has come.
+    won: bool,
     /// Work on threads that nobody needs once the task is settled.
     pub(crate) jobs: Vec<JobId>,
     /// The queue to which an item goes back that its taker did not live to see, and the item's number there.
@@ -47,13 +49,21 @@ pub(crate) struct Wait {
 impl Wait {
     fn new(parts: usize, race: bool, deliver: Deliver) -> Self {
         let none = std::iter::repeat_with(|| None).take(parts).collect();
-        Self { parts: none, left: parts, race, jobs: Vec::new(), queue: None, item: None, deliver }
+        Self {
+            parts: none,
+            left: parts,
+            race,
+            won: false,
+            jobs: Vec::new(),
+            queue: None,
+            item: None,
+            deliver,
+        }
     }
 
     /// Whether nothing more has to come.
     pub(super) fn is_settled(&self) -> bool {
-        let won = || self.parts.iter().any(|p| matches!(p, Some(Ok(_))));
-        self.left == 0 || (self.race && won())
+        self.left == 0 || (self.race && self.won)
     }
 
     /// Gives up what has not come.
@@ -113,7 +123,10 @@ impl Core {
         let Work::Wait(wait) = &mut task.work else { return Settled::Unwanted };
         let settled_before = wait.is_settled();
         match wait.parts.get_mut(part as usize) {
-            Some(place @ None) if !settled_before => *place = Some(outcome),
+            Some(place @ None) if !settled_before => {
+                wait.won |= outcome.is_ok();
+                *place = Some(outcome);
+            }
             _ => return Settled::Unwanted,
         }
         wait.left -= 1;

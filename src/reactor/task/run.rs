@@ -113,6 +113,7 @@ impl<S: Sys> Reactor<S> {
         while *left > 0
             && let Some((at, entry)) = self.core.remote.pop_front()
         {
+            self.core.reached += 1;
             match entry {
                 Remote::Post(post) => {
                     *left -= 1;
