@@ -424,6 +424,9 @@ impl<S: Sys> Drop for Reactor<S> {
         self.end_futures();
         self.handle.leave();
         self.core.discard_all();
+        #[cfg(feature = "async")]
+        self.core.futures.bury();
+        self.drop_watches();
         for slot in std::mem::take(&mut self.listener_slots) {
             self.remove_listener(slot);
         }

@@ -337,7 +337,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn is_drained(&self, drain: &Drain) -> bool {
-        self.held() == 0 && (drain.cut || !self.is_held())
+        self.held() == 0 && (drain.cut || !(self.is_held() || self.futures_wait()))
     }
 
     /// Connections that a drain waits for.
@@ -356,7 +356,8 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn go_on_draining(&mut self) -> bool {
         // One stage can end at once after the other; each is entered once.
         for _ in 0..4 {
-            let held = self.is_held();
+            // Who was woken by what ended last has not gone on yet.
+            let held = self.is_held() || self.futures_wait();
             let (now, turn, holds) = (self.core.now, self.core.turn, self.core.hooks.holds);
             let Some(drain) = &mut self.drain else { return false };
             let over = now >= drain.until;
