@@ -56,7 +56,8 @@ impl Futures {
         let wakers = sleepers.into_iter().filter_map(|(_, sleeper)| sleeper.waker);
         let wakers = wakers.chain(acceptors.into_iter().filter_map(|(_, acceptor)| acceptor.waker));
         let wakers = wakers.chain(drain_waiters.into_iter().filter_map(|(_, waiter)| waiter.waker));
-        let wakers = wakers.chain(streams.into_iter().flat_map(|(_, s)| s.reader.into_iter().chain(s.writer)));
+        let wakers =
+            wakers.chain(streams.into_iter().flat_map(|(_, s)| s.reader.into_iter().chain(s.writer)));
         all.extend(wakers.map(Trash::Waker));
         // Nothing but our own.
         drop(ops);
@@ -103,6 +104,8 @@ impl<S: Sys> Reactor<S> {
             idle = if left < fewest { 0 } else { idle + 1 };
             fewest = fewest.min(left);
         }
-        log::warn!("drops of cancelled futures make ever more to be dropped: the rest waits for the next turn");
+        log::warn!(
+            "drops of cancelled futures make ever more to be dropped: the rest waits for the next turn"
+        );
     }
 }

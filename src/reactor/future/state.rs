@@ -235,7 +235,10 @@ impl Futures {
     // ── Values on their way ──
 
     pub(super) fn expect(&mut self, serial: u32) -> ShotId {
-        ShotId { slot: self.shots.insert(Shot { serial, waker: None, value: None, origin: None }) as u32, serial }
+        ShotId {
+            slot: self.shots.insert(Shot { serial, waker: None, value: None, origin: None }) as u32,
+            serial,
+        }
     }
 
     fn shot(&mut self, id: ShotId) -> Option<&mut Shot> {
