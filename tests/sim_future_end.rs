@@ -346,7 +346,8 @@ fn a_stop_takes_what_the_kernel_has_queued_for_an_acceptor_that_is_full() {
             }
         }
     }
-    assert_eq!((taken.get(), said), (300, [3; 300]), "nobody in the queue was reset");
+    let answered = said.iter().filter(|n| **n == 3).count();
+    assert_eq!((taken.get(), answered), (300, 300), "nobody in the queue was reset");
     assert!(!side.reactor.is_stopping());
     kept(&side, 0, 0);
 }
