@@ -11,7 +11,7 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
-use tidemill::reactor::sys::{Adopted, Listening, Ready, SetupError, SetupParts, Sys, Waker};
+use tidemill::reactor::sys::{Adopted, Clock, Listening, Ready, SetupError, SetupParts, Sys, Waker};
 use tidemill::reactor::workers::{Job, JobId, Workers};
 use tidemill::reactor::{
     Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time, WorkersConfig,
@@ -74,6 +74,10 @@ impl Sys for Null {
     fn now(&mut self) -> Time {
         self.ns += 1000;
         Time::from_nanos(self.ns)
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::new(|| Time::ZERO)
     }
 
     fn unix_time(&mut self) -> Duration {

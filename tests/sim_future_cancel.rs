@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sim::{Hooks, MS, S, Side, patient, tcp, until};
 use tidemill::reactor::future::{self, Either, Task};
-use tidemill::reactor::testing::{Rng, SimSys, World, seeds};
+use tidemill::reactor::testing::{Faults, Rng, SimSys, World, seeds};
 use tidemill::reactor::{Config, Reactor};
 
 /// Calls back when it is dropped.
@@ -28,6 +28,8 @@ fn quietly(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().name("panics that are meant".into()).spawn(test).unwrap();
     thread.join().unwrap();
 }
+
+type Burst = Box<dyn FnMut()>;
 
 /// What a drop does that is meant to panic.
 fn burst(count: &Cell<u32>) {
@@ -130,9 +132,9 @@ fn no_item_is_lost_or_doubled_whoever_gives_up() {
         let mut tasks: Vec<Task<()>> = Vec::new();
         let mut next = 0;
         for _ in 0..200 {
-            match rng.size(6) {
+            match rng.between(0, 6) {
                 0 | 1 => {
-                    let (seen, patience) = (Rc::clone(&seen), rng.size(3) as u32);
+                    let (seen, patience) = (Rc::clone(&seen), rng.between(0, 3) as u32);
                     tasks.push(side.reactor.spawn(async move {
                         let limit = future::sleep(MS * patience);
                         if let Either::Right(Ok(item)) = future::race(limit, future::take(queue)).await {
@@ -146,10 +148,10 @@ fn no_item_is_lost_or_doubled_whoever_gives_up() {
                     let pushed = side.reactor.with(key, |_, table| table.push(queue, next).is_ok());
                     next += u32::from(pushed);
                 }
-                4 if !tasks.is_empty() => drop(tasks.swap_remove(rng.size(tasks.len()) % tasks.len())),
+                4 if !tasks.is_empty() => drop(tasks.swap_remove(rng.between(0, tasks.len() - 1))),
                 _ => world.advance(MS / 2),
             }
-            if rng.size(3) > 0 {
+            if rng.between(0, 2) > 0 {
                 side.reactor.turn(Some(Duration::ZERO)).unwrap();
                 side.check();
             }
@@ -234,12 +236,12 @@ fn a_drop_of_the_reactor_contains_each_drop_that_panics() {
         let world = World::new(1);
         let mut reactor = Reactor::with_sys(world.sys(), Config::default());
         // A result that is there while its `Task` outlives the reactor: only the last drops reach it.
-        let held: Rc<RefCell<Vec<Task<OnDrop<Box<dyn FnMut()>>>>>> = Rc::default();
+        let mut held: Vec<Task<OnDrop<Burst>>> = Vec::new();
         let dropped = Rc::new(Cell::new(0));
         for _ in 0..3 {
             let count = Rc::clone(&dropped);
-            let value: OnDrop<Box<dyn FnMut()>> = OnDrop(Box::new(move || burst(&count)));
-            held.borrow_mut().push(reactor.spawn(async move { value }));
+            let value: OnDrop<Burst> = OnDrop(Box::new(move || burst(&count)));
+            held.push(reactor.spawn(async move { value }));
         }
         for _ in 0..3 {
             let count = Rc::clone(&dropped);
@@ -254,7 +256,7 @@ fn a_drop_of_the_reactor_contains_each_drop_that_panics() {
         let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(reactor)));
         assert!(went.is_ok());
         assert_eq!(dropped.get(), 6);
-        held.borrow_mut().clear();
+        drop(held);
         assert_eq!(dropped.get(), 6);
     });
 }
@@ -292,19 +294,18 @@ fn a_reactor_rests_after_a_block_on_that_did_not_come_to_its_end() {
             1
         });
         assert_eq!(value.unwrap(), 1);
-        // A turn that fails while it waits to be polled: whichever call of it that is.
-        let mut failures = 0;
-        for n in 0..20 {
-            world.fail_call(world.calls() + n);
-            let failed = reactor.block_on(async {
-                for _ in 0..5 {
-                    future::yield_now().await;
-                }
-            });
-            failures += u32::from(failed.is_err());
-            rests(&mut reactor);
-        }
-        assert!(failures > 0, "a poll failed");
+        // A turn that fails.
+        let clock = world.clone();
+        let mut faults = Faults::none();
+        faults.poll_break = 1000;
+        let e = reactor.block_on(async move {
+            future::yield_now().await;
+            clock.set_faults(faults);
+            future::yield_now().await;
+        });
+        assert_eq!(e.unwrap_err().op, "poll");
+        world.set_faults(Faults::none());
+        rests(&mut reactor);
     });
 }
 

@@ -128,3 +128,48 @@ fn a_stopped_reactor_that_runs_again_has_its_threads_again() {
         until(&mut side, "it has stopped", |side| !side.reactor.is_stopping());
     }
 }
+
+#[test]
+fn work_that_a_stop_cut_off_does_not_count_in_the_next_run() {
+    let mut faults = Faults::none();
+    faults.work_ns_max = 4_000_000_000;
+    for seed in 0..50 {
+        let world = World::with_faults(seed, faults.clone());
+        let mut side = Side::with_config(&world, config(2, 10));
+        let key = side.reactor.add(Hooks::default());
+        let heard: Rc<RefCell<Vec<Result<u32, TaskError>>>> = Rc::default();
+        let offload = |side: &mut Side| {
+            let heard = Rc::clone(&heard);
+            let begun = side.reactor.with(key, |_, table| {
+                table.offload(|| 7, move |_, result, _| heard.borrow_mut().push(result))
+            });
+            begun.unwrap();
+        };
+        offload(&mut side);
+        side.pass(MS);
+        side.reactor.stop(MS);
+        until(&mut side, "it has stopped", |side| !side.reactor.is_stopping());
+        // The first may still be at work, and come back in the middle of the second.
+        offload(&mut side);
+        side.reactor.stop(60 * S);
+        until(&mut side, "it has stopped", |side| !side.reactor.is_stopping());
+        assert_eq!(heard.borrow()[1], Ok(7), "seed {seed}: the stop waits for this run's work");
+        assert!(side.reactor.last_drain().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn the_times_of_work_on_threads_are_kept() {
+    let mut faults = Faults::none();
+    faults.work_ns_max = 50_000_000;
+    let world = World::with_faults(3, faults);
+    let mut side = Side::with_config(&world, config(1, 10));
+    let key = side.reactor.add(Hooks::default());
+    for _ in 0..3 {
+        side.reactor.with(key, |_, table| table.offload(|| (), |_, _, _| ())).unwrap();
+    }
+    until(&mut side, "all are done", |side| side.reactor.stats().offload_processing_ns.count() == 3);
+    let stats = side.reactor.stats();
+    assert!(stats.offload_delay_ns.max() > 0, "the second waited for the first");
+    assert!(stats.offload_processing_ns.max() <= 50_000_000);
+}

@@ -215,3 +215,66 @@ fn whatever_happens_the_drain_ends_within_its_grace_and_its_parts_sum_up() {
         assert_eq!(report.finished + report.aborted_total, report.finished + report.aborted.len() as u64);
     });
 }
+
+#[test]
+fn a_second_stop_while_it_stops_does_not_end_the_next_run() {
+    let world = World::new(1);
+    let (mut side, _, key) = serve(&world, &tcp(), Hooks::default());
+    let handle = side.reactor.handle();
+    side.reactor.at_shutdown(key, Stage::After, move |_, _, _| handle.stop(S));
+    let _ = stop(&mut side, S);
+    side.reactor.listen(key, &tcp()).unwrap();
+    side.pass(S);
+    assert!(!side.reactor.is_stopping());
+    assert_eq!(world.open_listeners(side.process), 1);
+}
+
+#[test]
+fn a_hook_asked_for_too_late_is_dropped_with_this_stop() {
+    let world = World::new(1);
+    let (mut side, _, key) = serve(&world, &tcp(), Hooks::default());
+    side.reactor.at_shutdown(key, Stage::During, |_, table, _| {
+        table.at_shutdown(Stage::Before, |_, _, _| panic!("never"));
+        table.at_shutdown(Stage::During, |_, _, _| panic!("never"));
+    });
+    let _ = stop(&mut side, S);
+    assert!(stop(&mut side, S).is_clean());
+}
+
+#[test]
+fn who_tries_again_on_every_cancellation_does_not_outlive_the_stop() {
+    fn again(_: &mut Hooks, _: Result<u32, TaskError>, table: &mut tidemill::reactor::Table<'_, Hooks>) {
+        // Dropped, the completer is heard of in a later turn; the task itself must not be there by then.
+        std::mem::forget(table.expect(None, again));
+    }
+    let world = World::new(1);
+    let (mut side, _, key) = serve(&world, &tcp(), Hooks::default());
+    side.reactor.with(key, |_, table| std::mem::forget(table.expect(None, again)));
+    let report = stop(&mut side, S);
+    assert!(report.cancelled_total >= 2, "{report}");
+    assert_eq!(side.reactor.with(key, |_, table| table.tasks()), 0);
+}
+
+#[test]
+fn posts_of_other_threads_run_before_the_end_and_are_counted_when_there_is_no_time() {
+    let world = World::new(1);
+    let (mut side, _, key) = serve(&world, &tcp(), Hooks::default());
+    let (ran, handle) = (std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)), side.reactor.handle());
+    let post = |n: usize| {
+        for _ in 0..n {
+            let ran = std::sync::Arc::clone(&ran);
+            let count = move |_: &mut Hooks, _: &mut tidemill::reactor::Table<'_, Hooks>| {
+                ran.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            };
+            handle.post(key, count).unwrap();
+        }
+    };
+    post(5000);
+    assert!(stop(&mut side, S).is_clean());
+    assert_eq!(ran.load(std::sync::atomic::Ordering::Relaxed), 5000);
+    post(5000);
+    let report = stop(&mut side, Duration::ZERO);
+    assert!((1..5000).contains(&report.posts_left) && !report.is_clean(), "{report}");
+    side.settle();
+    assert_eq!(ran.load(std::sync::atomic::Ordering::Relaxed), 10_000, "the next run has them");
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidemill::proto::echo::Echo;
 use tidemill::reactor::testing::{SimSys, World};
-use tidemill::reactor::{Completer, Config, Key, Reactor, TaskError};
+use tidemill::reactor::{Completer, Config, Key, PostError, Reactor, TaskError};
 
 type Answers = Rc<RefCell<Vec<Result<u32, TaskError>>>>;
 
@@ -75,4 +75,21 @@ fn a_permit_released_on_the_wrong_reactor_goes_home() {
     turn(&mut b);
     assert_eq!(a.with(key_a, |_, table| table.permits(one_a)), 1);
     assert_eq!(b.with(key_b, |_, table| table.permits(one_b)), 1, "not one more than it was made with");
+}
+
+#[test]
+fn a_key_of_another_reactor_is_refused_wherever_it_is_used() {
+    let world = World::new(1);
+    let ((a, key_a), (mut b, key_b)) = (reactor(&world), reactor(&world));
+    let panics = |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    assert_eq!(b.handle().post(key_a, |_, _| ()), Err(PostError::Foreign));
+    assert_eq!(b.handle().post_wait(key_a, |_, _| ()), Err(PostError::Foreign));
+    assert!(panics(&mut || b.with(key_a, |_, _| ())));
+    assert!(panics(&mut || {
+        b.with(key_b, |_, table| table.post_to(key_a, |_, _| ()));
+    }));
+    assert!(panics(&mut || {
+        let _ = b.listen(key_a, &"127.0.0.1:1".parse().unwrap());
+    }));
+    assert_eq!(a.handle().post(key_a, |_, _| ()), Ok(()));
 }

@@ -66,6 +66,10 @@ pub struct Stats {
     pub task_delay_ns: Histogram,
     /// How long a task ran; for work in slices, each slice.
     pub task_processing_ns: Histogram,
+    /// Work on threads: from its queueing to its start.
+    pub offload_delay_ns: Histogram,
+    /// Work on threads: how long it took.
+    pub offload_processing_ns: Histogram,
     /// How long connection callbacks took: of every 31st, and of all in the ten turns after a slow stretch.
     pub callback_ns: Histogram,
 }
@@ -266,6 +270,12 @@ impl Account {
         if ns > self.slow_ns {
             self.note_slow(Slow { at: now, ns, single: true, ran: task.into_iter().collect() });
         }
+    }
+
+    /// Work that a thread has done is back.
+    pub fn worked(&mut self, delay: u64, processing: u64) {
+        self.stats.offload_delay_ns.record(delay);
+        self.stats.offload_processing_ns.record(processing);
     }
 
     /// A timer fired that many nanoseconds late.

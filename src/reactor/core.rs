@@ -106,11 +106,13 @@ pub(crate) struct Core {
     /// Posts made before this turn: they run in it.
     pub(crate) posts_due: usize,
     /// What came from other threads and was not worked off.
-    pub(crate) remote: VecDeque<Remote>,
+    pub(crate) remote: VecDeque<(Time, Remote)>,
     pub(crate) handle: Handle,
     pub(crate) workers: Box<dyn Workers>,
     /// Work on threads whose end was not heard of.
     pub(crate) jobs: usize,
+    /// Which round of the pool this is: work of an earlier one, cut off by a stop, does not count.
+    pub(crate) jobs_round: u32,
     pub(crate) hooks: Hooks,
     /// The last stamp: the turn's, or within it the end of the last task.
     pub(crate) now: Time,
@@ -159,6 +161,7 @@ impl Core {
             handle,
             workers,
             jobs: 0,
+            jobs_round: 0,
             hooks: Hooks::default(),
             now,
             turn_began: now,

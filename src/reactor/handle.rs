@@ -5,7 +5,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::handler::Handler;
 use super::id::TaskId;
 use super::service::{Key, apply, contain};
 use super::shutdown::Hooks;
-use super::sys::Waker;
+use super::sys::{Clock, Waker};
 use super::table::Table;
 use super::task::queue::Place;
 use super::task::{SemaphoreId, TaskError};
@@ -32,7 +32,7 @@ pub(crate) enum Remote {
         task: TaskId,
         part: u32,
         outcome: Result<Box<dyn Any + Send>, TaskError>,
-        work: Option<Worked>,
+        work: Option<Box<Worked>>,
     },
     /// A hook of the shutdown is done.
     LetGo(u64),
@@ -69,6 +69,8 @@ pub(crate) struct Worked {
     pub(crate) queued: Time,
     pub(crate) began: Time,
     pub(crate) ended: Time,
+    /// The round of the pool in which it was begun.
+    pub(crate) round: u32,
 }
 
 /// Why a post was not taken.
@@ -79,6 +81,8 @@ pub enum PostError {
     Full,
     /// The reactor is gone.
     Gone,
+    /// The key is of another reactor.
+    Foreign,
 }
 
 impl fmt::Display for PostError {
@@ -86,6 +90,7 @@ impl fmt::Display for PostError {
         f.write_str(match self {
             Self::Full => "the reactor's queue of posts is full",
             Self::Gone => "the reactor is gone",
+            Self::Foreign => "the key is of another reactor",
         })
     }
 }
@@ -94,7 +99,8 @@ impl error::Error for PostError {}
 
 #[derive(Default)]
 struct Queue {
-    entries: VecDeque<Remote>,
+    /// Each with the time of its entering.
+    entries: VecDeque<(Time, Remote)>,
     /// How many of them are posts.
     posts: usize,
     /// Threads that wait for room.
@@ -112,6 +118,9 @@ struct Shared {
     /// The reactor's own thread: the one that made it, for it cannot be sent to another.
     home: ThreadId,
     waker: Waker,
+    clock: Clock,
+    /// Which reactor it is, among all of the process.
+    reactor: u32,
 }
 
 impl Shared {
@@ -120,7 +129,7 @@ impl Shared {
     }
 
     fn notify(&self) {
-        if !self.pending.swap(true, Ordering::AcqRel) {
+        if !self.pending.load(Ordering::Acquire) && !self.pending.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
@@ -147,6 +156,9 @@ impl<H: Handler> Table<'_, H> {
     }
 }
 
+/// The next reactor's number.
+static REACTORS: AtomicU32 = AtomicU32::new(0);
+
 fn remote<H: Handler, F>(key: Key<H>, f: F) -> RemotePost
 where
     F: FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
@@ -158,10 +170,16 @@ where
 }
 
 impl Handle {
-    pub(crate) fn new(waker: Waker, posts_max: usize) -> Self {
+    pub(crate) fn new(waker: Waker, clock: Clock, posts_max: usize) -> Self {
         let (queue, room, pending) = Default::default();
         let (home, posts_max) = (thread::current().id(), posts_max.max(1));
-        Self { shared: Arc::new(Shared { queue, room, posts_max, pending, home, waker }) }
+        let reactor = REACTORS.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::new(Shared { queue, room, posts_max, pending, home, waker, clock, reactor }) }
+    }
+
+    /// Which reactor this is, among all of the process.
+    pub(crate) fn reactor(&self) -> u32 {
+        self.shared.reactor
     }
 
     /// Calls `f` on the reactor's thread in its next turn. Posts of one thread keep their order. Never blocks.
@@ -183,27 +201,29 @@ impl Handle {
     /// ```
     ///
     /// # Errors
-    /// When `Config::posts_max` posts wait already, or the reactor is gone. `f` is dropped then.
+    /// When `Config::posts_max` posts wait already, the reactor is gone, or the key is of another one. `f` is dropped
+    /// then.
     pub fn post<H: Handler>(
         &self,
         key: Key<H>,
         f: impl FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
     ) -> Result<(), PostError> {
-        self.enter_post(remote(key, f), false)
+        self.enter_post(key.reactor, remote(key, f), false)
     }
 
     /// As [`Handle::post`], but waits for room while the queue is full: for threads that produce faster than the loop
     /// consumes. On the reactor's own thread it does not wait, and says that the queue is full. Dropping
-    /// the reactor ends the wait.
+    /// the reactor ends the wait; a reactor that is kept and not turned makes no room, and the wait does not end.
     ///
     /// # Errors
-    /// When the reactor is gone; on its own thread also when the queue is full. `f` is dropped then.
+    /// When the reactor is gone, or the key is of another one; on the reactor's own thread also when the queue is
+    /// full. `f` is dropped then.
     pub fn post_wait<H: Handler>(
         &self,
         key: Key<H>,
         f: impl FnOnce(&mut H, &mut Table<'_, H>) + Send + 'static,
     ) -> Result<(), PostError> {
-        self.enter_post(remote(key, f), true)
+        self.enter_post(key.reactor, remote(key, f), true)
     }
 
     /// Makes the reactor's current or next `turn` return.
@@ -212,7 +232,8 @@ impl Handle {
     }
 
     /// Drains the reactor: listeners close, connections finish, and `run` returns when all are gone or `grace` has
-    /// passed, when the rest is reset; [`Table::at_shutdown`] has the stages. Called again, it can shorten the grace; `Duration::ZERO` aborts.
+    /// passed, when the rest is reset; [`Table::at_shutdown`] has the stages. Called again, it can shorten the grace;
+    /// `Duration::ZERO` aborts.
     pub fn stop(&self, grace: Duration) {
         let mut queue = self.shared.lock();
         queue.stop = Some(queue.stop.map_or(grace, |g| g.min(grace)));
@@ -220,7 +241,11 @@ impl Handle {
         self.shared.notify();
     }
 
-    fn enter_post(&self, post: RemotePost, wait: bool) -> Result<(), PostError> {
+    fn enter_post(&self, reactor: u32, post: RemotePost, wait: bool) -> Result<(), PostError> {
+        if reactor != self.shared.reactor {
+            return Err(PostError::Foreign);
+        }
+        let now = self.shared.clock.now();
         let mut queue = self.shared.lock();
         while !queue.gone && queue.posts >= self.shared.posts_max {
             if !wait || self.shared.home == thread::current().id() {
@@ -234,7 +259,7 @@ impl Handle {
             return Err(PostError::Gone);
         }
         queue.posts += 1;
-        queue.entries.push_back(Remote::Post(post));
+        queue.entries.push_back((now, Remote::Post(post)));
         drop(queue);
         self.shared.notify();
         Ok(())
@@ -247,12 +272,13 @@ impl Handle {
 
     /// The same; the entry comes back when the reactor is gone.
     pub(crate) fn offer(&self, entry: Remote) -> Result<(), Remote> {
+        let now = self.shared.clock.now();
         let mut queue = self.shared.lock();
         if queue.gone {
             drop(queue);
             return Err(entry);
         }
-        queue.entries.push_back(entry);
+        queue.entries.push_back((now, entry));
         drop(queue);
         self.shared.notify();
         Ok(())
@@ -268,7 +294,7 @@ impl Handle {
     }
 
     /// Takes what other threads have entered into `batch`, once that is empty; answers with a wish to stop.
-    pub(crate) fn collect(&self, batch: &mut VecDeque<Remote>) -> Option<Duration> {
+    pub(crate) fn collect(&self, batch: &mut VecDeque<(Time, Remote)>) -> Option<Duration> {
         if !self.shared.pending.swap(false, Ordering::AcqRel) {
             return None;
         }
@@ -285,15 +311,22 @@ impl Handle {
         queue.stop.take()
     }
 
+    /// Forgets a wish to stop that came while the reactor stopped, and says how many posts wait.
+    pub(crate) fn forget_stop(&self) -> usize {
+        let mut queue = self.shared.lock();
+        queue.stop = None;
+        queue.posts
+    }
+
     /// How many items for a queue were entered and not collected.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn items_for(&self, at: Place) -> usize {
-        self.shared.lock().entries.iter().filter(|entry| entry.is_item_for(at)).count()
+        self.shared.lock().entries.iter().filter(|(_, entry)| entry.is_item_for(at)).count()
     }
 
     /// Takes holds of a shutdown that were let go, so that nobody waits for the next turn to hear of them.
     pub(crate) fn collect_let_go(&self, hooks: &mut Hooks) {
-        self.shared.lock().entries.retain(|entry| match entry {
+        self.shared.lock().entries.retain(|(_, entry)| match entry {
             Remote::LetGo(round) => {
                 hooks.let_go(*round);
                 false

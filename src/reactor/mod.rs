@@ -195,7 +195,7 @@ impl<S: Sys> Reactor<S> {
     pub fn with_sys(mut sys: S, config: Config) -> Self {
         let (now, unix) = (sys.now(), sys.unix_time());
         let unix_at_zero = unix.saturating_sub(now - Time::ZERO);
-        let handle = Handle::new(sys.waker(), config.posts_max);
+        let handle = Handle::new(sys.waker(), sys.clock(), config.posts_max);
         let workers = sys.workers(config.workers.clone());
         let account = Account::new(config.slow_callback);
         let gate = config.connections_gate.unwrap_or_else(|| {
@@ -233,7 +233,8 @@ impl<S: Sys> Reactor<S> {
     pub fn add<H: Handler>(&mut self, handler: H) -> Key<H> {
         let limits = handler.limits();
         let bound = |index| -> Box<dyn Service> { Box::new(Bound { handler, conns: Slab::new(), index }) };
-        Key::new(self.add_service(limits, type_name::<H>(), bound))
+        let index = self.add_service(limits, type_name::<H>(), bound);
+        Key::new(index, self.handle.reactor())
     }
 
     fn add_service(
@@ -273,7 +274,7 @@ impl<S: Sys> Reactor<S> {
             socket: made.listener,
             at: made.at,
             parts: made.parts,
-            service: key.index,
+            service: self.own(key),
             serial,
             ready: false,
             event: false,
@@ -350,17 +351,24 @@ impl<S: Sys> Reactor<S> {
         self.core.now = self.core.now.max(self.sys.now());
     }
 
+    /// The index of a service of this reactor.
+    fn own<H>(&self, key: Key<H>) -> u16 {
+        assert_eq!(key.reactor, self.handle.reactor(), "the key belongs to another reactor");
+        key.index
+    }
+
     /// Calls `f` with a handler and its table, between turns.
     ///
     /// # Panics
-    /// When the key is of another reactor and of another type.
+    /// When the key is of another reactor.
     #[allow(clippy::expect_used, reason = "a key of another reactor is a programmer's error")]
     pub fn with<H: Handler, T>(&mut self, key: Key<H>, f: impl FnOnce(&mut H, &mut Table<'_, H>) -> T) -> T {
+        let index = self.own(key);
         // What is filed from here counts from now, not from the last turn.
         self.refresh_clock();
         let service: &mut dyn Any = self
             .services
-            .get_mut(key.index as usize)
+            .get_mut(index as usize)
             .map(|s| s.as_any())
             .expect("the key belongs to another reactor");
         let bound = service.downcast_mut::<Bound<H>>().expect("the key belongs to another reactor");
@@ -424,6 +432,7 @@ impl<S: Sys> Drop for Reactor<S> {
         self.end_futures();
         self.handle.leave();
         self.core.discard_all();
+        self.forget_hooks();
         #[cfg(feature = "async")]
         self.core.futures.bury();
         self.drop_watches();

@@ -96,19 +96,29 @@ impl<H: Handler> Table<'_, H> {
             return Err(completer);
         }
         let (task, part, queued) = (completer.task(), completer.part(), self.core.now);
+        let round = self.core.jobs_round;
         let handle = self.core.handle.clone();
         let name = std::any::type_name_of_val(&work);
         let job = Box::new(move |clock: &dyn Fn() -> Time| {
             let began = clock();
             let value = contain(work);
-            let worked = Worked { name, queued: queued.min(began), began, ended: clock() };
+            let worked = Worked { name, queued: queued.min(began), began, ended: clock(), round };
             let outcome = match value {
                 Some(value) => Ok(Box::new(value) as Box<dyn Any + Send>),
                 None => Err(TaskError::Panicked),
             };
-            handle.enter(Remote::Settle { task, part, outcome, work: Some(worked) });
+            handle.enter(Remote::Settle { task, part, outcome, work: Some(Box::new(worked)) });
         });
-        let Ok(job) = self.core.workers.submit(job) else { return Err(completer) };
+        let job = match self.core.workers.submit(job) {
+            Ok(job) => job,
+            Err(refused) => {
+                // What it has captured is the handler's, and so is what its drop does.
+                if contain(|| drop(refused)).is_none() {
+                    log::error!("task.panicked: work that was refused panicked in its drop");
+                }
+                return Err(completer);
+            }
+        };
         completer.defuse();
         self.core.jobs += 1;
         if let Some(Work::Wait(wait)) = self.core.tasks.get_mut(task).map(|t| &mut t.work) {

@@ -20,12 +20,14 @@ pub(crate) type Conns<H> = ConnSlab<<H as Handler>::Conn>;
 /// Names a handler that was added to a reactor. `Copy` and `Send` whatever the handler is.
 pub struct Key<H> {
     pub(crate) index: u16,
+    /// The reactor that gave it: those of others name other handlers by the same index.
+    pub(crate) reactor: u32,
     _handler: PhantomData<fn() -> H>,
 }
 
 impl<H> Key<H> {
-    pub(crate) const fn new(index: u16) -> Self {
-        Self { index, _handler: PhantomData }
+    pub(crate) const fn new(index: u16, reactor: u32) -> Self {
+        Self { index, reactor, _handler: PhantomData }
     }
 }
 

@@ -6,12 +6,16 @@
 //!
 //! Each arrow is also taken when the grace is over; then what is left is cut. In `Before` the reactor still listens.
 //! In `During` the listeners are closed, what the kernel had queued is accepted, and each connection is told to finish.
-//! In `After` no connection is left, and every task that had not run was cancelled. In `Join` the threads of the pool
-//! end.
+//! In `After` no connection is left, nor a future that was woken and not polled, and every task that had not run was
+//! cancelled. In `Join` the threads of the pool end.
 
 use std::any::Any;
 use std::fmt;
 use std::time::Duration;
+
+mod report;
+
+pub use report::DrainReport;
 
 use super::Reactor;
 use super::close::{self, Deadline, Report};
@@ -25,9 +29,6 @@ use super::slow::Callback;
 use super::sys::{Ready, Sys};
 use super::table::Table;
 use super::time::Time;
-
-/// How many of those that did not finish a [`DrainReport`] names.
-const NAMED_MAX: usize = 64;
 
 /// When a hook of [`Table::at_shutdown`] is called.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,89 +57,6 @@ impl fmt::Debug for Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.handle.enter(Remote::LetGo(self.round));
-    }
-}
-
-/// How a drain went, as [`Reactor::last_drain`] tells. Times are nanoseconds; `before + during + after` is exactly `ended - began`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DrainReport {
-    /// When the reactor was told to stop.
-    pub began: Time,
-    /// When nothing was left.
-    pub ended: Time,
-    /// The hooks of [`Stage::Before`] and what they held.
-    pub before: u64,
-    /// From the closing of the listeners until no connection and no work on threads was left.
-    pub during: u64,
-    /// The hooks of [`Stage::After`], what they held, and the end of the threads.
-    pub after: u64,
-    /// Connections that ended well meanwhile.
-    pub finished: u64,
-    /// Connections that did not, with the reason of each; the first 64.
-    pub aborted: Vec<Report>,
-    /// How many did not, named or not.
-    pub aborted_total: u64,
-    /// Tasks that the stop has cancelled before they ran, or ran again (an `every`): the names of the first 64.
-    pub cancelled: Vec<&'static str>,
-    /// How many were.
-    pub cancelled_total: u64,
-    /// Holds that were not let go within the grace.
-    pub holds_left: usize,
-    /// Threads whose work was not done within the grace. They go on to its end, and nobody hears of it.
-    pub threads_left: usize,
-}
-
-impl DrainReport {
-    const fn new(began: Time) -> Self {
-        Self {
-            began,
-            ended: began,
-            before: 0,
-            during: 0,
-            after: 0,
-            finished: 0,
-            aborted: Vec::new(),
-            aborted_total: 0,
-            cancelled: Vec::new(),
-            cancelled_total: 0,
-            holds_left: 0,
-            threads_left: 0,
-        }
-    }
-
-    /// Whether everybody finished within the grace. Tasks that were cancelled do not count.
-    pub const fn is_clean(&self) -> bool {
-        self.aborted_total == 0 && self.holds_left == 0 && self.threads_left == 0
-    }
-
-    fn note(&mut self, report: &Report) {
-        if report.reason.class.is_none_or(|class| class == &close::TCP_IDLE) {
-            self.finished += 1;
-            return;
-        }
-        self.aborted_total += 1;
-        if self.aborted.len() < NAMED_MAX {
-            self.aborted.push(report.clone());
-        }
-    }
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { finished, aborted_total, cancelled_total, .. } = self;
-        let took = Duration::from_nanos(self.ended.since(self.began));
-        write!(f, "drained in {took:?}: {finished} finished, {aborted_total} aborted")?;
-        if *cancelled_total > 0 {
-            write!(f, ", {cancelled_total} tasks cancelled")?;
-        }
-        if self.holds_left > 0 {
-            write!(f, ", {} hooks held too long", self.holds_left)?;
-        }
-        if self.threads_left > 0 {
-            write!(f, ", {} threads still at work", self.threads_left)?;
-        }
-        Ok(())
     }
 }
 
@@ -332,8 +250,20 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Whether hooks or work on threads keep a stage from ending.
-    const fn is_held(&self) -> bool {
-        self.core.hooks.holds > 0 || self.core.jobs > 0
+    fn is_held(&self) -> bool {
+        // What other threads have entered by now still runs.
+        let posts = !self.core.remote.is_empty() || self.handle.is_pending();
+        self.core.hooks.holds > 0 || self.core.jobs > 0 || posts
+    }
+
+    /// Drops hooks of stages that were over when they were asked for.
+    pub(super) fn forget_hooks(&mut self) {
+        for (stage, _, name, hook) in std::mem::take(&mut self.core.hooks.hooks) {
+            log::debug!("the {stage:?} hook {name} was not called");
+            if contain(|| drop(hook)).is_none() {
+                log::error!("task.panicked: the hook {name} of the shutdown panicked in its drop");
+            }
+        }
     }
 
     fn is_drained(&self, drain: &Drain) -> bool {
@@ -407,7 +337,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn finish_drain(&mut self) {
-        self.cancel_tasks();
+        // Who hears of a cancellation may ask for something new: it is cancelled too, and after some rounds unheard.
+        for _ in 0..8 {
+            self.cancel_tasks();
+        }
+        self.core.discard_tasks();
+        #[cfg(feature = "async")]
+        self.drop_cancelled();
+        self.forget_hooks();
         self.refresh_clock();
         let now = self.core.now;
         let holds_left = std::mem::take(&mut self.core.hooks.holds);
@@ -416,11 +353,15 @@ impl<S: Sys> Reactor<S> {
         self.core.workers.reopen();
         // Work that is not done by now has nobody to come back to.
         self.core.jobs = 0;
+        self.core.jobs_round = self.core.jobs_round.wrapping_add(1);
+        // A wish to stop that came meanwhile is fulfilled: it must not end the next run.
+        let posts_left = self.handle.forget_stop() + self.core.remote.len();
         if let Some(mut drain) = self.drain.take() {
             drain.report.after += drain.part(now);
             drain.report.ended = drain.stamp;
             drain.report.holds_left += holds_left;
             drain.report.threads_left = threads_left;
+            drain.report.posts_left = posts_left;
             log::debug!("{}", drain.report);
             self.last_drain = Some(drain.report);
         }
@@ -434,11 +375,10 @@ impl<S: Sys> Reactor<S> {
         let ids: Vec<_> = self.core.tasks.ids().collect();
         for id in ids {
             let Some(name) = self.core.tasks.get(id).map(|t| t.name) else { continue };
-            if let Some(drain) = &mut self.drain {
-                drain.report.cancelled_total += 1;
-                if drain.report.cancelled.len() < NAMED_MAX {
-                    drain.report.cancelled.push(name);
-                }
+            if let Some(drain) = &mut self.drain
+                && !self.core.tasks.is_settled(id)
+            {
+                drain.report.note_cancelled(name);
             }
             self.abandon_task(id);
         }

@@ -222,6 +222,28 @@ impl fmt::Debug for Waker {
     }
 }
 
+/// Reads a reactor's clock, from any thread.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
+
+impl Clock {
+    /// A clock that `f` reads.
+    pub fn new(f: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        Self(Arc::new(f))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 /// The system calls of a reactor. See the module's text for what implementations promise.
 pub trait Sys: 'static {
     /// A stream socket or an adopted descriptor.
@@ -233,6 +255,9 @@ pub trait Sys: 'static {
 
     /// The monotonic clock.
     fn now(&mut self) -> Time;
+
+    /// The monotonic clock, for other threads: what they hand over is stamped when they do.
+    fn clock(&self) -> Clock;
 
     /// The wall clock, as the time since 1970.
     fn unix_time(&mut self) -> Duration;

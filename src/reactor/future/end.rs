@@ -12,8 +12,8 @@ use crate::reactor::service::contain;
 use crate::reactor::sys::Sys;
 use crate::reactor::time::Time;
 
-/// Rounds of drops that may leave as much behind as there was. A drop that always makes another has no end.
-const IDLE_ROUNDS_MAX: u32 = 8;
+/// Rounds of 65,536 drops that may leave as much behind as there was. A drop that always makes another has no end.
+const IDLE_ROUNDS_MAX: u32 = 2;
 
 impl Trash {
     /// Drops it. That is somebody's code.
@@ -38,6 +38,13 @@ impl Futures {
     /// What is to be woken, dropped or done.
     fn chores(&self) -> usize {
         self.trash.len() + self.wakes.len() + self.ops.len()
+    }
+
+    /// All that there is: each drop makes it less, unless it makes something new.
+    fn size(&self) -> usize {
+        let Self { tasks, shots, sleepers, streams, acceptors, drain_waiters, .. } = self;
+        let kept = [tasks.len(), shots.len(), sleepers.len(), streams.len(), acceptors.len()];
+        self.chores() + drain_waiters.len() + kept.iter().sum::<usize>()
     }
 
     /// Drops whatever is left of the futures of a reactor that is no more.
@@ -98,9 +105,7 @@ impl<S: Sys> Reactor<S> {
             do_chores(tag);
             self.spare = batch.end();
             self.work_for_futures();
-            // Each task that is cancelled on the way is one fewer.
-            let futures = &self.core.futures;
-            let left = futures.chores() + local::orphans(tag) + futures.tasks.len();
+            let left = self.core.futures.size() + local::orphans(tag);
             idle = if left < fewest { 0 } else { idle + 1 };
             fewest = fewest.min(left);
         }

@@ -71,7 +71,7 @@ impl<S: Sys> Reactor<S> {
             let source = std::io::ErrorKind::Interrupted.into();
             return Err(Error::new("listen while stopping on", Some(at.short()), source));
         }
-        let service: Key<super::streams::Face> = Key::new(self.streams(limits));
+        let service: Key<super::streams::Face> = Key::new(self.streams(limits), self.handle.reactor());
         let listener = self.listen(service, at)?;
         let local = self.local(listener).unwrap_or(at).clone();
         let (queue, waker, over) = Default::default();

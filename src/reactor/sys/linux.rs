@@ -21,7 +21,7 @@ use super::fd;
 use super::listen::MioListener;
 use super::options::{before_bind, waits_at_close};
 use super::pool::Pool;
-use super::{Adopted, Listening, Peer, Ready, SetupError, Sys, Waker};
+use super::{Adopted, Clock, Listening, Peer, Ready, SetupError, Sys, Waker};
 use super::{monotonic, since_1970};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
@@ -117,6 +117,11 @@ impl Sys for MioSys {
 
     fn now(&mut self) -> Time {
         Time::ZERO + monotonic().duration_since(self.began)
+    }
+
+    fn clock(&self) -> Clock {
+        let began = self.began;
+        Clock::new(move || Time::ZERO + monotonic().duration_since(began))
     }
 
     fn unix_time(&mut self) -> Duration {

@@ -116,6 +116,6 @@ impl Core {
 
     /// Items for a queue that other threads have sent and the loop has not seen.
     fn items_coming(&self, at: Place) -> usize {
-        self.handle.items_for(at) + self.remote.iter().filter(|entry| entry.is_item_for(at)).count()
+        self.handle.items_for(at) + self.remote.iter().filter(|(_, entry)| entry.is_item_for(at)).count()
     }
 }

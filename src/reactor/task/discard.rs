@@ -24,13 +24,18 @@ impl Core {
         }
     }
 
-    /// Drops all that waits for a loop that is no more, each by itself: where two drops panic in one unwinding, the
-    /// process ends.
-    pub(crate) fn discard_all(&mut self) {
+    /// Drops every task, and tells nobody.
+    pub(crate) fn discard_tasks(&mut self) {
         let tasks: Vec<_> = self.tasks.ids().collect();
         for id in tasks {
             self.cancel_task(id);
         }
+    }
+
+    /// Drops all that waits for a loop that is no more, each by itself: where two drops panic in one unwinding, the
+    /// process ends.
+    pub(crate) fn discard_all(&mut self) {
+        self.discard_tasks();
         for entry in std::mem::take(&mut self.remote) {
             if contain(|| drop(entry)).is_none() {
                 log::error!("task.panicked: what another thread had sent panicked in its drop");

@@ -18,6 +18,7 @@ use crate::reactor::handler::Handler;
 use crate::reactor::id::TaskId;
 use crate::reactor::service::{apply, contain};
 use crate::reactor::table::Table;
+use crate::reactor::time::Time;
 use crate::reactor::workers::JobId;
 
 /// A value whose type only the two ends know.
@@ -74,6 +75,11 @@ impl Wait {
     /// What there is to deliver; parts that were not awaited count as cancelled.
     pub(crate) fn into_delivery(mut self) -> (Deliver, Vec<Outcome>) {
         self.give_up(TaskError::Cancelled);
+        if let Some(item) = self.item.take()
+            && contain(|| drop(item)).is_none()
+        {
+            log::error!("task.panicked: an item that found no room panicked in its drop");
+        }
         (self.deliver, self.parts.into_iter().flatten().collect())
     }
 }
@@ -93,7 +99,7 @@ impl Core {
     /// A part of a task's result has come; its task runs in the next turn if that was all. False when nobody waits
     /// for it any more; then it is dropped.
     pub(crate) fn settle(&mut self, id: TaskId, part: u32, outcome: Outcome) -> bool {
-        match self.settle_part(id, part, outcome) {
+        match self.settle_part(id, part, outcome, self.now) {
             Settled::Unwanted => return false,
             Settled::Part => {}
             Settled::Whole => self.tasks.post(id),
@@ -101,9 +107,8 @@ impl Core {
         true
     }
 
-    /// The same, and who calls it runs the task.
-    pub(super) fn settle_part(&mut self, id: TaskId, part: u32, outcome: Outcome) -> Settled {
-        let now = self.now;
+    /// The same for a part that came `at` a time, and who calls it runs the task.
+    pub(super) fn settle_part(&mut self, id: TaskId, part: u32, outcome: Outcome, at: Time) -> Settled {
         let Some(task) = self.tasks.get_mut(id) else { return Settled::Unwanted };
         let Work::Wait(wait) = &mut task.work else { return Settled::Unwanted };
         let settled_before = wait.is_settled();
@@ -115,7 +120,7 @@ impl Core {
         if !wait.is_settled() {
             return Settled::Part;
         }
-        task.due = now;
+        task.due = at;
         let jobs = std::mem::take(&mut wait.jobs);
         self.tasks.unfile(id);
         self.withdraw(jobs);

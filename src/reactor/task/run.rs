@@ -111,22 +111,21 @@ impl<S: Sys> Reactor<S> {
     /// What other threads have entered, in its order.
     fn run_remote(&mut self, left: &mut u32) {
         while *left > 0
-            && let Some(entry) = self.core.remote.pop_front()
+            && let Some((at, entry)) = self.core.remote.pop_front()
         {
             match entry {
                 Remote::Post(post) => {
                     *left -= 1;
-                    self.run_remote_post(post);
+                    self.run_remote_post(post, at);
                 }
                 Remote::Settle { task, part, outcome, work } => {
                     *left -= 1;
                     if let Some(worked) = work {
-                        self.core.jobs = self.core.jobs.saturating_sub(1);
-                        self.worked(task, worked);
+                        self.worked(task, &worked);
                     }
                     let outcome: Outcome = outcome.map(|value| value as Box<dyn Any>);
                     // What is dropped because nobody waits for it has a drop of its own that may panic.
-                    match contain(|| self.core.settle_part(task, part, outcome)) {
+                    match contain(|| self.core.settle_part(task, part, outcome, at)) {
                         Some(Settled::Whole) => self.run_task(task),
                         Some(Settled::Part | Settled::Unwanted) => {}
                         None => log::error!("task.panicked: a late result of {task} panicked in its drop"),
@@ -145,9 +144,9 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn run_remote_post(&mut self, post: RemotePost) {
+    fn run_remote_post(&mut self, post: RemotePost, due: Time) {
         let id = TaskId { slot: NONE, serial: self.core.tasks.next_serial() };
-        let run = Run { id, service: post.service, name: post.name, due: self.core.turn_began };
+        let run = Run { id, service: post.service, name: post.name, due };
         self.process(run, |service, core| (post.run)(service, core));
     }
 
@@ -170,7 +169,9 @@ impl<S: Sys> Reactor<S> {
                 self.core.withdraw(jobs);
                 self.process(run, |service, core| {
                     #[cfg(feature = "async")]
-                    core.futures.delivered_from.clone_from(&wait.queue);
+                    {
+                        core.futures.delivered_from = wait.queue;
+                    }
                     let (deliver, outcomes) = wait.into_delivery();
                     deliver(service, core, outcomes);
                 });
@@ -223,6 +224,7 @@ impl<S: Sys> Reactor<S> {
         let (now, period, missed) = (self.core.now, every.period, every.missed);
         let Some(task) = self.core.tasks.get_mut(id) else {
             self.core.discard(run.into(), Work::Every(every));
+            self.refresh_clock();
             return;
         };
         task.work = Work::Every(every);
@@ -263,6 +265,7 @@ impl<S: Sys> Reactor<S> {
         let started = self.core.now;
         let step = self.step(run, |service, core| (slices.run)(service, core));
         slices.processing += self.core.now.since(started);
+        slices.waited_max = slices.waited_max.max(started.since(run.due));
         let now = self.core.now;
         if let (Some(Some(Step::More)), Some(task)) = (step, self.core.tasks.get_mut(id)) {
             task.due = now;
@@ -275,8 +278,9 @@ impl<S: Sys> Reactor<S> {
         if step.is_none() {
             self.tell(run, &close::TASK_PANICKED, record);
         }
-        self.record(run, record);
+        self.record(run, record, slices.waited_max);
         self.core.discard(run.into(), Work::Slices(slices));
+        self.refresh_clock();
     }
 
     /// Runs `f` on its handler, stamped; `None` when it panicked.
@@ -303,15 +307,20 @@ impl<S: Sys> Reactor<S> {
         if outcome.is_none() {
             self.tell(run, &close::TASK_PANICKED, record);
         }
-        self.record(run, record);
+        self.record(run, record, delay);
         outcome
     }
 
     /// Work that a thread has done has its own record.
-    fn worked(&mut self, id: TaskId, work: Worked) {
-        let Worked { name, queued, began, ended } = work;
+    fn worked(&mut self, id: TaskId, work: &Worked) {
+        let Worked { name, queued, began, ended, round } = *work;
+        if round == self.core.jobs_round {
+            self.core.jobs -= 1;
+        }
         let (delay, processing) = (began.since(queued), ended.since(began));
-        log::trace!("{}", TaskRecord { id, name, due: queued, delay, processing, ended });
+        let record = TaskRecord { id, name, due: queued, delay, processing, ended };
+        self.core.account.worked(delay, processing);
+        self.keep(record);
     }
 
     /// Tells of tasks whose captured values panicked when they were dropped.
@@ -325,12 +334,17 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Keeps a record, and says so when the task was late.
-    fn record(&mut self, run: Run, record: TaskRecord) {
+    /// Keeps a record, for those who want to see each.
+    fn keep(&mut self, record: TaskRecord) {
         log::trace!("{record}");
         #[cfg(any(test, feature = "testing"))]
         self.core.tasks.records.iter_mut().for_each(|records| records.push(record));
-        let late = self.config.task_late.is_some_and(|bound| u128::from(record.delay) > bound.as_nanos());
+    }
+
+    /// Keeps a record, and says so when the task was late: it waited that long in one piece.
+    fn record(&mut self, run: Run, record: TaskRecord, waited: u64) {
+        self.keep(record);
+        let late = self.config.task_late.is_some_and(|bound| u128::from(waited) > bound.as_nanos());
         if late {
             self.tell(run, &close::TASK_LATE, record);
         }
@@ -346,6 +360,8 @@ impl<S: Sys> Reactor<S> {
         if !ok {
             log::error!("task.panicked: on_task_error panicked when it was told of {report}");
         }
+        // The next task is not billed for this.
+        self.refresh_clock();
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Slices {
     /// When it was asked for, and how long its slices took until now.
     pub(crate) asked: Time,
     pub(crate) processing: u64,
+    /// The longest wait before one of them, in nanoseconds.
+    pub(crate) waited_max: u64,
     pub(crate) run: Slice,
 }
 
@@ -162,6 +164,11 @@ impl Tasks {
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn holds_item(&self, id: TaskId) -> bool {
         self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if wait.item.is_some()))
+    }
+
+    /// Whether a task has its result, and has not yet run with it.
+    pub(crate) fn is_settled(&self, id: TaskId) -> bool {
+        self.get(id).is_some_and(|t| matches!(&t.work, Work::Wait(wait) if wait.is_settled()))
     }
 
     pub(crate) fn len(&self) -> usize {

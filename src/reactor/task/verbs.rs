@@ -33,7 +33,7 @@ impl<H: Handler> Table<'_, H> {
     /// # reactor.run().unwrap();
     /// ```
     pub fn post(&mut self, f: impl FnOnce(&mut H, &mut Table<'_, H>) + 'static) -> TaskId {
-        self.push_post(Key::new(self.service), f)
+        self.push_post(Key::new(self.service, self.core.handle.reactor()), f)
     }
 
     /// Calls `f` on another service in the next turn; otherwise as [`Table::post`].
@@ -49,6 +49,7 @@ impl<H: Handler> Table<'_, H> {
     where
         F: FnOnce(&mut O, &mut Table<'_, O>) + 'static,
     {
+        assert_eq!(key.reactor, self.core.handle.reactor(), "the key belongs to another reactor");
         let name = std::any::type_name::<F>();
         let work = Work::Once(once(f));
         let id = self.core.tasks.insert(key.index, self.core.now, name, work);
@@ -159,6 +160,7 @@ impl<H: Handler> Table<'_, H> {
         let work = Work::Slices(Box::new(Slices {
             asked: now,
             processing: 0,
+            waited_max: 0,
             run: Box::new(move |service, core| {
                 apply::<H, _>(service, core, |handler, table| f(handler, table))
             }),

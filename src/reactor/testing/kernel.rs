@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::faults::Faults;
@@ -137,6 +137,7 @@ pub(super) struct Kernel {
     pub(super) rng: Rng,
     pub(super) faults: Faults,
     pub(super) now: Time,
+    pub(super) clock: Arc<AtomicU64>,
     agenda: BinaryHeap<Reverse<(Time, u64, Action)>>,
     order: u64,
     next_id: Id,
@@ -165,6 +166,7 @@ impl Kernel {
             rng: Rng::new(seed),
             faults,
             now: Time::ZERO,
+            clock: Arc::default(),
             agenda: BinaryHeap::new(),
             order: 0,
             next_id: 0,
@@ -248,6 +250,7 @@ impl Kernel {
             self.act(action);
         }
         self.now = target;
+        self.clock.store(target.as_nanos(), Ordering::Release);
     }
 
     fn act(&mut self, action: Action) {

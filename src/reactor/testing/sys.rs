@@ -20,7 +20,7 @@ use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::limits::WorkersConfig;
-use crate::reactor::sys::{Adopted, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use crate::reactor::sys::{Adopted, Clock, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
 use crate::reactor::time::Time;
 use crate::reactor::workers::Workers;
 
@@ -94,6 +94,11 @@ impl Sys for SimSys {
         self.kernel.borrow().now
     }
 
+    fn clock(&self) -> Clock {
+        let clock = Arc::clone(&self.kernel.borrow().clock);
+        Clock::new(move || Time::from_nanos(clock.load(Ordering::Acquire)))
+    }
+
     fn unix_time(&mut self) -> Duration {
         Duration::from_secs(UNIX_EPOCH_OF_WORLDS) + Duration::from_nanos(self.kernel.borrow().now.as_nanos())
     }
@@ -104,6 +109,9 @@ impl Sys for SimSys {
             let kernel = &mut *self.kernel.borrow_mut();
             let interrupted = kernel.enter(Call::Poll);
             kernel.processes[self.process.0].asleep = None;
+            if kernel.rng.chance(kernel.faults.poll_break) {
+                return Err(Errno::BADF.into());
+            }
             if interrupted || kernel.rng.chance(kernel.faults.poll_interrupt) {
                 return Ok(());
             }
