@@ -10,6 +10,7 @@ use std::rc::Rc;
 use sim::{MS, S, Side, patient, tcp, until};
 use tidemill::reactor::future;
 use tidemill::reactor::testing::World;
+use tidemill::reactor::{Accepted, Config, Ctx, Handler, Refuse, Table, TaskError, TaskReport};
 
 /// What is kept once everything is over, but for so many futures and acceptors.
 fn kept(side: &Side, futures: usize, acceptors: usize) {
@@ -228,4 +229,158 @@ fn a_drain_resets_at_the_end_of_its_grace_what_futures_hold() {
     assert_eq!(seen.get(), None, "its task was cancelled with the end of the drain");
     kept(&side, 0, 0);
     assert_eq!(side.reactor.connections(), 0);
+}
+
+#[test]
+fn who_waits_for_the_close_of_the_last_stream_hears_of_it_before_the_drain_ends() {
+    // With one poll a turn, others are in front of it.
+    for most in [1024, 1] {
+        let world = World::new(1);
+        let mut config = Config::default();
+        config.turn_tasks_max = most;
+        let mut side = Side::with_config(&world, config);
+        let mut acceptor = side.reactor.acceptor_with(&tcp(), patient()).unwrap();
+        let told: Rc<RefCell<Vec<&'static str>>> = Rc::default();
+        let to = Rc::clone(&told);
+        side.reactor
+            .spawn(async move {
+                let (mut stream, _) = acceptor.accept().await.unwrap();
+                let both = future::race(stream.read(&mut [0]), future::draining()).await;
+                assert!(matches!(both, future::Either::Right(_)), "{both:?}");
+                drop(both);
+                let report = stream.close().await.unwrap();
+                assert!(report.reason.class.is_none());
+                to.borrow_mut().push("closed");
+                // What it does then has its turns too.
+                future::yield_now().await;
+                to.borrow_mut().push("and said so");
+            })
+            .detach();
+        for _ in 0..3 {
+            let to = Rc::clone(&told);
+            side.reactor
+                .spawn(async move {
+                    drop(future::draining().await);
+                    for _ in 0..3 {
+                        future::yield_now().await;
+                    }
+                    to.borrow_mut().push("tidied");
+                })
+                .detach();
+        }
+        let mut peer = world.dial(&tcp()).unwrap();
+        side.settle();
+        side.reactor.stop(5 * S);
+        let mut stopped = false;
+        for _ in 0..1000 {
+            stopped |= side.reactor.turn(Some(10 * MS)).unwrap().stopped;
+            side.check();
+            if stopped {
+                break;
+            }
+            if peer.read().is_empty() && peer.is_eof() {
+                peer.shutdown_write();
+            }
+        }
+        assert!(stopped && world.now() < tidemill::reactor::Time::ZERO + S);
+        let mut told = told.borrow().clone();
+        told.sort_unstable();
+        assert_eq!(told, ["and said so", "closed", "tidied", "tidied", "tidied"], "{most} polls a turn");
+        assert_eq!(side.reactor.last_drain().unwrap().cancelled_total, 0);
+        kept(&side, 0, 0);
+    }
+}
+
+#[test]
+fn a_future_that_always_wakes_itself_ends_with_the_grace() {
+    let world = World::new(1);
+    let mut side = Side::new(&world);
+    let clock = world.clone();
+    side.reactor
+        .spawn(async move {
+            loop {
+                clock.advance(MS);
+                future::yield_now().await;
+            }
+        })
+        .detach();
+    side.turn();
+    let began = world.now();
+    side.reactor.stop(S);
+    side.reactor.run().unwrap();
+    assert!(world.now() - began >= S && world.now() - began < S + 10 * MS);
+    assert!(side.reactor.last_drain().unwrap().is_clean());
+    kept(&side, 0, 0);
+}
+
+#[test]
+fn a_stop_takes_what_the_kernel_has_queued_for_an_acceptor_that_is_full() {
+    let world = World::new(1);
+    let mut side = Side::new(&world);
+    let mut acceptor = side.reactor.acceptor_with(&tcp(), patient()).unwrap();
+    let taken = Rc::new(Cell::new(0));
+    let count = Rc::clone(&taken);
+    side.reactor
+        .spawn(async move {
+            let _hold = future::draining().await;
+            while let Ok((mut stream, _)) = acceptor.accept().await {
+                stream.write_all(b"bye").await.unwrap();
+                count.set(count.get() + 1);
+            }
+        })
+        .detach();
+    let mut peers: Vec<_> = (0..300).map(|_| world.dial(&tcp()).unwrap()).collect();
+    side.settle();
+    assert!(side.reactor.connections() < 300, "it is full");
+    side.reactor.stop(5 * S);
+    let mut said = [0; 300];
+    for _ in 0..1000 {
+        if side.reactor.turn(Some(10 * MS)).unwrap().stopped {
+            break;
+        }
+        side.check();
+        for (peer, said) in peers.iter_mut().zip(&mut said) {
+            *said += peer.read().len();
+            if *said == 3 && peer.is_eof() {
+                peer.shutdown_write();
+            }
+        }
+    }
+    let answered = said.iter().filter(|n| **n == 3).count();
+    assert_eq!((taken.get(), answered), (300, 300), "nobody in the queue was reset");
+    assert!(!side.reactor.is_stopping());
+    kept(&side, 0, 0);
+}
+
+#[test]
+fn the_end_of_a_future_at_a_drain_is_told_once() {
+    struct Teller(Rc<Cell<u32>>);
+    impl Handler for Teller {
+        type Conn = ();
+        fn on_accept(&mut self, _: Accepted<'_>) -> Result<(), Refuse> {
+            Err(Refuse::silent())
+        }
+        fn on_data(&mut self, (): &mut (), _: &mut Ctx<'_, Self>) {}
+        fn on_task_error(&mut self, report: &TaskReport, _: &mut Table<'_, Self>) {
+            assert_eq!(report.class.name, "task.cancelled");
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    for awaited in [true, false] {
+        let world = World::new(1);
+        let mut side = Side::new(&world);
+        let told = Rc::new(Cell::new(0));
+        let key = side.reactor.add(Teller(Rc::clone(&told)));
+        let task = side.reactor.with(key, |_, table| table.spawn(std::future::pending::<()>()));
+        side.settle();
+        side.reactor.stop(S);
+        if awaited {
+            let heard = side.reactor.block_on(task).unwrap();
+            assert_eq!(heard, Err(TaskError::Cancelled), "who awaits it hears of it");
+        } else {
+            task.detach();
+            side.reactor.run().unwrap();
+        }
+        assert_eq!(told.get(), u32::from(!awaited), "awaited: {awaited}");
+    }
 }

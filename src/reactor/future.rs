@@ -58,6 +58,7 @@ mod accept;
 #[cfg(any(test, feature = "testing"))]
 mod check;
 mod combine;
+mod end;
 mod error;
 mod executor;
 mod io;

@@ -97,6 +97,14 @@ impl<S: Sys> Reactor<S> {
 
     fn accept_some(&mut self, slot: usize, budget: u32) -> usize {
         let (mut taken, mut failures) = (0, 0);
+        #[cfg(feature = "async")]
+        if let Some(l) = self.listeners.get_mut(slot)
+            && self.core.is_full(ListenerId { slot: slot as u32, serial: l.serial })
+        {
+            // Its acceptor goes on, and so do we, when a future takes one.
+            (l.gated, l.ready_since) = (true, None);
+            return 0;
+        }
         for _ in 0..budget {
             if self.core.links.len() >= self.gate as usize {
                 // Only a close can help, and every close resumes: no timer.
@@ -107,12 +115,6 @@ impl<S: Sys> Reactor<S> {
                 break;
             }
             let Some(listener) = self.listeners.get_mut(slot) else { break };
-            #[cfg(feature = "async")]
-            if self.core.is_full(ListenerId { slot: slot as u32, serial: listener.serial }) {
-                // Its acceptor goes on, and so do we, when a future takes one.
-                listener.gated = true;
-                break;
-            }
             match self.sys.accept(&listener.socket) {
                 Ok((socket, peer)) => {
                     taken += 1;

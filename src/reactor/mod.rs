@@ -433,6 +433,9 @@ impl<S: Sys> Drop for Reactor<S> {
         self.handle.leave();
         self.core.discard_all();
         self.forget_hooks();
+        #[cfg(feature = "async")]
+        self.core.futures.bury();
+        self.drop_watches();
         for slot in std::mem::take(&mut self.listener_slots) {
             self.remove_listener(slot);
         }

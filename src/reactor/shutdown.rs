@@ -6,8 +6,8 @@
 //!
 //! Each arrow is also taken when the grace is over; then what is left is cut. In `Before` the reactor still listens.
 //! In `During` the listeners are closed, what the kernel had queued is accepted, and each connection is told to finish.
-//! In `After` no connection is left, and every task that had not run was cancelled. In `Join` the threads of the pool
-//! end.
+//! In `After` no connection is left, nor a future that was woken and not polled, and every task that had not run was
+//! cancelled. In `Join` the threads of the pool end.
 
 use std::any::Any;
 use std::fmt;
@@ -271,7 +271,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn is_drained(&self, drain: &Drain) -> bool {
-        self.held() == 0 && (drain.cut || !self.is_held())
+        self.held() == 0 && (drain.cut || !(self.is_held() || self.futures_wait()))
     }
 
     /// Connections that a drain waits for.
@@ -290,7 +290,8 @@ impl<S: Sys> Reactor<S> {
     pub(crate) fn go_on_draining(&mut self) -> bool {
         // One stage can end at once after the other; each is entered once.
         for _ in 0..4 {
-            let held = self.is_held();
+            // Who was woken by what ended last has not gone on yet.
+            let held = self.is_held() || self.futures_wait();
             let (now, turn, holds) = (self.core.now, self.core.turn, self.core.hooks.holds);
             let Some(drain) = &mut self.drain else { return false };
             let over = now >= drain.until;

@@ -79,8 +79,8 @@ fn ends(ready: Ready) -> Ready {
 /// The watches of a reactor, without their descriptors.
 pub(crate) struct Watches {
     entries: Slab<Watch>,
-    /// Those whose descriptor the kernel is to be asked about.
-    queue: VecDeque<u32>,
+    /// Those whose descriptor the kernel is to be asked about; entries of those that are gone are skipped.
+    queue: VecDeque<WatchId>,
     /// Those that ended, until the turn reaps.
     reaping: Vec<u32>,
     next_serial: u32,
@@ -111,7 +111,7 @@ impl Watches {
     fn enqueue(&mut self, slot: u32) {
         if let Some(watch) = self.entries.get_mut(slot as usize).filter(|w| !w.queued) {
             watch.queued = true;
-            self.queue.push_back(slot);
+            self.queue.push_back(WatchId { slot, serial: watch.serial });
         }
     }
 
@@ -138,11 +138,17 @@ impl Watches {
     }
 
     fn remove(&mut self, slot: u32) -> Option<Watch> {
-        let watch = self.entries.try_remove(slot as usize)?;
-        if watch.queued {
-            self.queue.retain(|other| *other != slot);
-        }
-        Some(watch)
+        self.entries.try_remove(slot as usize)
+    }
+
+    /// The next that is queued; `Some(None)` for an entry whose watch is gone.
+    fn next(&mut self) -> Option<Option<u32>> {
+        let id = self.queue.pop_front()?;
+        let watch = self.entries.get_mut(id.slot as usize).filter(|w| w.serial == id.serial);
+        Some(watch.map(|watch| {
+            watch.queued = false;
+            id.slot
+        }))
     }
 
     /// Asserts that the queue and the list of the ended hold exactly what the entries say.
@@ -159,12 +165,14 @@ impl Watches {
                 "watch {slot} is not registered for its interest"
             );
             assert!(watch.told.without(ENDS).is_none(), "watch {slot} was told what is no end");
-            let count = |list: &mut dyn Iterator<Item = &u32>| list.filter(|s| **s == slot).count();
-            assert_eq!(count(&mut self.queue.iter()), usize::from(watch.queued), "watch {slot} in the queue");
-            assert_eq!(count(&mut self.reaping.iter()), usize::from(watch.ended), "watch {slot} ended");
+            let id = WatchId { slot, serial: watch.serial };
+            let queued = self.queue.iter().filter(|other| **other == id).count();
+            assert_eq!(queued, usize::from(watch.queued), "watch {slot} in the queue");
+            let ended = self.reaping.iter().filter(|other| **other == slot).count();
+            assert_eq!(ended, usize::from(watch.ended), "watch {slot} ended");
         }
         let known = |slot: &u32| self.entries.contains(*slot as usize);
-        assert!(self.queue.iter().chain(&self.reaping).all(known), "a watch that is gone is listed");
+        assert!(self.reaping.iter().all(known), "a watch that is gone is listed");
     }
 
     /// The watches that would sleep through readiness: slot, and whether the kernel's word would make a callback.
@@ -246,9 +254,19 @@ impl<S: Sys> Reactor<S> {
     /// Ends a watch and gives its descriptor back. `None` when it had ended.
     pub fn unwatch(&mut self, id: WatchId) -> Option<OwnedFd> {
         self.core.watches.find(id)?;
-        self.core.watches.remove(id.slot)?;
-        let watched = self.watched.get_mut(id.slot as usize)?.take()?;
-        Some(self.sys.release(watched))
+        let watch = self.core.watches.remove(id.slot)?;
+        let watched = self.watched.get_mut(id.slot as usize).and_then(Option::take);
+        // Before the callback is dropped: the slot is free, and nothing of the old watch may be left in it.
+        let fd = watched.map(|watched| self.sys.release(watched));
+        drop_watch(id, watch);
+        fd
+    }
+
+    /// Drops every callback, since the reactor is dropped.
+    pub(crate) fn drop_watches(&mut self) {
+        for (slot, watch) in std::mem::take(&mut self.core.watches.entries) {
+            drop_watch(WatchId { slot: slot as u32, serial: watch.serial }, watch);
+        }
     }
 
     /// How many descriptors are watched.
@@ -259,11 +277,11 @@ impl<S: Sys> Reactor<S> {
     /// Calls those that are queued at entry and ready, each once.
     pub(crate) fn run_watches(&mut self) {
         for _ in 0..self.core.watches.queue.len() {
-            let Some(slot) = self.core.watches.queue.pop_front() else { break };
-            if let Some(watch) = self.core.watches.entries.get_mut(slot as usize) {
-                watch.queued = false;
+            match self.core.watches.next() {
+                Some(Some(slot)) => self.run_watch(slot),
+                Some(None) => {}
+                None => break,
             }
-            self.run_watch(slot);
         }
     }
 
@@ -347,12 +365,15 @@ impl<S: Sys> Reactor<S> {
                 self.sys.close_watched(watched);
             }
             let Some(watch) = self.core.watches.remove(slot) else { continue };
-            let id = WatchId { slot, serial: watch.serial };
-            // What a callback holds is the embedder's, and so is what its drop does.
-            if contain(move || drop(watch)).is_none() {
-                log::error!("task.panicked: the callback of watch {id} panicked when it was dropped");
-            }
+            drop_watch(WatchId { slot, serial: watch.serial }, watch);
         }
+    }
+}
+
+/// What a callback holds is the embedder's, and so is what its drop does.
+fn drop_watch(id: WatchId, watch: Watch) {
+    if contain(move || drop(watch)).is_none() {
+        log::error!("task.panicked: the callback of watch {id} panicked when it was dropped");
     }
 }
 

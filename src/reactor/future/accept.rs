@@ -11,7 +11,7 @@ use super::error::{broken, outside};
 use super::executor::Promise;
 use super::local;
 use super::ops::Op;
-use super::state::{Futures, Leftover, SERVICE};
+use super::state::{AcceptorState, Futures, Leftover, SERVICE};
 use super::stream::{End, Stream};
 use super::streams::born;
 use super::task::{Expected, NotSend, OUTSIDE};
@@ -119,17 +119,24 @@ impl Core {
         Poll::Pending
     }
 
+    /// The acceptor of a listener, if it has one.
+    pub(super) fn acceptor_of(&self, listener: ListenerId) -> Option<&AcceptorState> {
+        let index = self.futures.by_listener.get(&listener)?;
+        self.futures.acceptors.get(*index as usize)
+    }
+
     /// Whether an acceptor wants no more streams for now.
     pub(crate) fn is_full(&self, listener: ListenerId) -> bool {
-        let acceptors = &self.futures.acceptors;
-        acceptors.iter().any(|(_, a)| a.listener == listener && a.queue.len() >= WAITING_MAX)
+        // A stop closes the listener: what the kernel still has queued for it would be reset.
+        !self.draining && self.acceptor_of(listener).is_some_and(|a| a.queue.len() >= WAITING_MAX)
     }
 
     /// A listener is no more; its acceptor, if it has one, hears why.
     pub(crate) fn listener_gone(&mut self, listener: ListenerId) {
         let why = if self.draining { AcceptError::Draining } else { AcceptError::Closed };
-        let Futures { acceptors, wakes, .. } = &mut self.futures;
-        if let Some((_, acceptor)) = acceptors.iter_mut().find(|(_, a)| a.listener == listener) {
+        let Futures { acceptors, by_listener, wakes, .. } = &mut self.futures;
+        let index = by_listener.get(&listener);
+        if let Some(acceptor) = index.and_then(|index| acceptors.get_mut(*index as usize)) {
             acceptor.over = Some(why);
             wakes.extend(acceptor.waker.take());
         }
@@ -137,6 +144,7 @@ impl Core {
 
     pub(super) fn drop_acceptor(&mut self, index: u32) {
         let Some(acceptor) = self.futures.acceptors.try_remove(index as usize) else { return };
+        self.futures.by_listener.remove(&acceptor.listener);
         self.futures.trash.extend(acceptor.waker.map(super::state::Trash::Waker));
         if acceptor.over.is_none() {
             self.futures.ops.push(Op::Unlisten(acceptor.listener));

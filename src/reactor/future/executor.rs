@@ -117,25 +117,23 @@ fn next_chore(tag: u64) -> Option<Chore> {
 
 /// Wakes and drops what waits for it, while the core is in the cell. What a drop leaves behind is dropped too, but
 /// only so much: a drop that makes more of its kind goes on in the next turn.
-fn do_chores(tag: u64) {
+pub(super) fn do_chores(tag: u64) {
     for _ in 0..1 << 16 {
         let Some(chore) = next_chore(tag) else { return };
-        let what = match chore {
-            Chore::Wake(_) => "a waker",
-            Chore::Drop(Trash::Future(_)) => "a future",
-            Chore::Drop(Trash::Waker(_)) => "a waker",
-            Chore::Drop(Trash::Value(_)) => "a value that nobody awaited",
-        };
-        let done = contain(|| match chore {
-            Chore::Wake(waker) => waker.wake(),
-            Chore::Drop(Trash::Future(future)) => drop(future),
-            Chore::Drop(Trash::Waker(waker)) => drop(waker),
-            Chore::Drop(Trash::Value(value)) => drop(value),
-        });
-        if done.is_none() {
-            log::error!("task.panicked: {what} panicked when it was woken or dropped");
+        match chore {
+            Chore::Wake(waker) => {
+                if contain(|| waker.wake()).is_none() {
+                    log::error!("task.panicked: a waker panicked");
+                }
+            }
+            Chore::Drop(trash) => trash.let_go(),
         }
     }
+}
+
+/// The time that chores took is nobody's: who is polled next begins after it.
+fn restamp(tag: u64, now: Time) {
+    local::with(tag, |core| core.now = core.now.max(now));
 }
 
 impl<S: Sys> Reactor<S> {
@@ -204,6 +202,7 @@ impl<S: Sys> Reactor<S> {
         let batch = Batch::begin(&mut self.core, spare);
         if !clean {
             do_chores(tag);
+            restamp(tag, self.sys.now());
         }
         while let Some(mut job) = local::with(tag, |core| core.next_future(&mut left)).flatten() {
             let Body { future, waker } = &mut job.body;
@@ -211,18 +210,19 @@ impl<S: Sys> Reactor<S> {
             let ended = self.sys.now();
             if local::with(tag, |core| core.polled(job, outcome, ended, late)).unwrap_or(false) {
                 do_chores(tag);
+                restamp(tag, self.sys.now());
             }
         }
         self.spare = batch.end();
     }
 
     /// A core to stand in for the real one while that is out. It is never looked at.
-    fn take_spare(&mut self) -> Box<Core> {
+    pub(super) fn take_spare(&mut self) -> Box<Core> {
         self.spare.take().unwrap_or_else(|| spare::core(self.handle.clone()))
     }
 
     /// Does what futures asked for and only the reactor can do.
-    fn work_for_futures(&mut self) {
+    pub(super) fn work_for_futures(&mut self) {
         for op in mem::take(&mut self.core.futures.ops) {
             self.do_for_futures(op);
         }
@@ -263,57 +263,51 @@ impl<S: Sys> Reactor<S> {
         let serial = self.core.tasks.next_serial();
         let signal = Signal::new(&self.core, TaskId { slot: NONE, serial });
         let waker = Waker::from(Arc::clone(&signal));
-        self.core.futures.main = Some(serial);
-        self.core.futures.main_woken = true;
+        let main = Main::begin(self, serial);
+        let reactor = &mut *main.0;
         let mut stopped = false;
         loop {
-            self.refresh_clock();
-            self.collect_futures();
-            if mem::take(&mut self.core.futures.main_woken) {
+            reactor.refresh_clock();
+            reactor.collect_futures();
+            if mem::take(&mut reactor.core.futures.main_woken) {
                 signal.clear();
-                let tag = self.core.futures.tag;
-                let spare = self.take_spare();
-                let batch = Batch::begin(&mut self.core, spare);
+                let tag = reactor.core.futures.tag;
+                let spare = reactor.take_spare();
+                let batch = Batch::begin(&mut reactor.core, spare);
                 let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
                 do_chores(tag);
-                self.spare = batch.end();
-                self.work_for_futures();
+                reactor.spare = batch.end();
+                reactor.work_for_futures();
                 if let Poll::Ready(value) = polled {
-                    self.core.futures.main = None;
                     return Ok(value);
                 }
             }
             if stopped {
-                self.core.futures.main = None;
                 let source = std::io::Error::other(TaskError::Cancelled);
                 let class = &close::TASK_CANCELLED;
                 return Err(Error { op: "run a future to its end", endpoint: None, class, source });
             }
-            stopped = self.turn(None)?.stopped;
+            stopped = reactor.turn(None)?.stopped;
         }
     }
+}
 
-    /// Drops every future, and whatever they leave behind: the reactor is about to be dropped.
-    pub(crate) fn end_futures(&mut self) {
-        let ids: Vec<TaskId> = self.core.futures.tasks.iter().map(|(_, spawn)| spawn.id).collect();
-        for id in ids {
-            self.core.cancel_task(id);
-        }
-        self.drop_cancelled();
-        local::leave(self.core.futures.tag);
+/// A reactor that runs a future of its caller's, until this is dropped: at the future's end, when a turn fails, and
+/// when a panic passes. Whoever runs it afterwards must not wait for the poll of a future that is gone.
+struct Main<'a, S: Sys>(&'a mut Reactor<S>);
+
+impl<'a, S: Sys> Main<'a, S> {
+    fn begin(reactor: &'a mut Reactor<S>, serial: u32) -> Self {
+        reactor.core.futures.main = Some(serial);
+        reactor.core.futures.main_woken = true;
+        Self(reactor)
     }
+}
 
-    /// Drops at once what was cancelled, without polling anybody.
-    pub(crate) fn drop_cancelled(&mut self) {
-        let tag = self.core.futures.tag;
-        while let Some(orphan) = local::next_orphan(tag) {
-            self.core.take_back(orphan);
-        }
-        let spare = self.take_spare();
-        let batch = Batch::begin(&mut self.core, spare);
-        do_chores(tag);
-        self.spare = batch.end();
-        self.work_for_futures();
+impl<S: Sys> Drop for Main<'_, S> {
+    fn drop(&mut self) {
+        self.0.core.futures.main = None;
+        self.0.core.futures.main_woken = false;
     }
 }
 
@@ -332,6 +326,15 @@ impl Promise {
     pub(super) fn keep(mut self, futures: &mut Futures, value: super::state::Outcome) {
         if let Some(shot) = self.shot.take() {
             futures.fulfil(shot, value);
+        }
+    }
+}
+
+impl Promise {
+    /// Gives what a task of the reactor has come to.
+    pub(super) fn deliver(mut self, core: &mut Core, outcome: super::state::Outcome) {
+        if let Some(shot) = self.shot.take() {
+            core.deliver(shot, outcome);
         }
     }
 }

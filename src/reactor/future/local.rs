@@ -128,6 +128,11 @@ pub(super) fn next_orphan(tag: u64) -> Option<Leftover> {
     at_home(tag, |home| home.orphans.pop()).flatten()
 }
 
+/// How many wait there.
+pub(super) fn orphans(tag: u64) -> usize {
+    at_home(tag, |home| home.orphans.len()).unwrap_or(0)
+}
+
 /// The core in the cell of the thread, for as long as this lives; then it is back in its reactor, panic or not.
 pub(super) struct Batch<'a> {
     home: &'a mut Box<Core>,

@@ -77,6 +77,7 @@ impl<S: Sys> Reactor<S> {
         let (queue, waker, over) = Default::default();
         let state = AcceptorState { listener, queue, waker, over };
         let index = self.core.futures.acceptors.insert(state) as u32;
+        self.core.futures.by_listener.insert(listener, index);
         Ok(Acceptor::new(self.core.futures.tag, index, local))
     }
 }

@@ -2,7 +2,7 @@
 //! is to be dropped or woken as soon as the core is back in its place. It polls nobody and wakes nobody.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::reactor::id::{ConnId, ListenerId, TaskId};
 use crate::reactor::limits::Limits;
 use crate::reactor::link::NONE;
 use crate::reactor::shutdown::Hold;
+use crate::reactor::task::queue::Place;
 use crate::reactor::task::run::Run;
 use crate::reactor::task::store::Work;
 use crate::reactor::task::{TaskError, TaskRecord};
@@ -62,9 +63,14 @@ pub(crate) struct Spawn {
 /// Where one value arrives.
 pub(crate) struct Shot {
     serial: u32,
-    waker: Option<Waker>,
-    value: Option<Outcome>,
+    pub(super) waker: Option<Waker>,
+    pub(super) value: Option<Outcome>,
+    /// Where the value goes back to when nobody lives to see it.
+    origin: Option<Origin>,
 }
+
+/// The queue out of which an item came, and its number there.
+pub(crate) type Origin = (Place, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ShotId {
@@ -126,6 +132,8 @@ pub(crate) struct AcceptorState {
 pub(crate) enum Leftover {
     /// These halves of a stream.
     Stream(u32, u8),
+    /// These halves of a stream that is to be reset.
+    Abort(u32, u8),
     Sleeper(u32),
     Shot(ShotId),
     /// A value that nobody will give any more.
@@ -161,6 +169,8 @@ pub(crate) struct Futures {
     pub(super) alarms: Alarms,
     pub(super) streams: Slab<StreamState>,
     pub(super) acceptors: Slab<AcceptorState>,
+    /// Whose listener is whose; also of one that was closed, since some of its connections may not be open yet.
+    pub(super) by_listener: HashMap<ListenerId, u32>,
     /// Who waits for the reactor to be told to stop.
     pub(super) drain_waiters: Slab<DrainWaiter>,
     /// Services of streams by their limits.
@@ -170,6 +180,8 @@ pub(crate) struct Futures {
     pub(super) trash: Vec<Trash>,
     pub(super) wakes: Vec<Waker>,
     pub(super) told: Vec<Told>,
+    /// Out of which queue that was taken which is being delivered to a task now.
+    pub(crate) delivered_from: Option<Origin>,
     /// The future that `block_on` runs, and whether it was woken.
     pub(super) main: Option<u32>,
     pub(super) main_woken: bool,
@@ -189,12 +201,14 @@ impl Futures {
             alarms: Alarms::new(now),
             streams: Slab::new(),
             acceptors: Slab::new(),
+            by_listener: HashMap::new(),
             drain_waiters: Slab::new(),
             services: Vec::new(),
             ops: Vec::new(),
             trash: Vec::new(),
             wakes: Vec::new(),
             told: Vec::new(),
+            delivered_from: None,
             main: None,
             main_woken: false,
             resume_listeners: false,
@@ -221,7 +235,10 @@ impl Futures {
     // ── Values on their way ──
 
     pub(super) fn expect(&mut self, serial: u32) -> ShotId {
-        ShotId { slot: self.shots.insert(Shot { serial, waker: None, value: None }) as u32, serial }
+        ShotId {
+            slot: self.shots.insert(Shot { serial, waker: None, value: None, origin: None }) as u32,
+            serial,
+        }
     }
 
     fn shot(&mut self, id: ShotId) -> Option<&mut Shot> {
@@ -247,21 +264,14 @@ impl Futures {
         };
         match shot.value.take() {
             Some(value) => {
-                self.forget_shot(id);
+                let shot = self.shots.remove(id.slot as usize);
+                self.trash.extend(shot.waker.map(Trash::Waker));
                 Poll::Ready(value)
             }
             None => {
                 Self::register(&mut shot.waker, cx, &mut self.trash);
                 Poll::Pending
             }
-        }
-    }
-
-    fn forget_shot(&mut self, id: ShotId) {
-        if self.shot(id).is_some() {
-            let shot = self.shots.remove(id.slot as usize);
-            self.trash.extend(shot.waker.map(Trash::Waker));
-            self.trash.extend(shot.value.and_then(Result::ok).map(Trash::Value));
         }
     }
 
@@ -300,6 +310,46 @@ impl Futures {
 }
 
 impl Core {
+    /// What a task of the reactor has come to, for who awaits it. An item of a queue can go back until it was seen.
+    pub(super) fn deliver(&mut self, id: ShotId, value: Outcome) {
+        let origin = self.futures.delivered_from.take();
+        match (self.futures.shot(id), value) {
+            (Some(shot), value) => {
+                shot.origin = origin;
+                self.futures.fulfil(id, value);
+            }
+            (None, Ok(value)) => self.unseen(value, origin),
+            (None, Err(_)) => {}
+        }
+    }
+
+    /// A value that nobody lives to see: an item goes back into its queue, anything else is dropped.
+    fn unseen(&mut self, value: Box<dyn Any>, origin: Option<Origin>) {
+        let left = match origin {
+            Some((queue, number)) => self.put_back(queue, number, value),
+            None => Some(value),
+        };
+        self.futures.trash.extend(left.map(Trash::Value));
+    }
+
+    /// Nobody awaits this value any more.
+    fn forget_shot(&mut self, id: ShotId) {
+        if self.futures.shot(id).is_none() {
+            return;
+        }
+        let Shot { waker, value, origin, .. } = self.futures.shots.remove(id.slot as usize);
+        self.futures.trash.extend(waker.map(Trash::Waker));
+        if let Some(Ok(value)) = value {
+            self.unseen(value, origin);
+        }
+    }
+
+    /// Whether `id` is a future whose end somebody hears of by its `Task`.
+    pub(crate) fn is_awaited(&self, id: TaskId) -> bool {
+        let Some(Work::Future(slot)) = self.tasks.get(id).map(|task| &task.work) else { return false };
+        self.futures.tasks.get(*slot as usize).is_some_and(|spawn| spawn.result.is_some())
+    }
+
     /// Spawns a future as a task of `service`; it is polled in the next round of polls.
     pub(super) fn spawn(
         &mut self,
@@ -348,15 +398,16 @@ impl Core {
         {
             spawn.result = None;
         }
-        self.futures.forget_shot(result);
+        self.forget_shot(result);
     }
 
     /// Clears away what a dropped leaf has left.
     pub(super) fn take_back(&mut self, what: Leftover) {
         match what {
             Leftover::Stream(slot, halves) => self.let_go(slot, halves),
+            Leftover::Abort(slot, halves) => self.abort_stream(slot, halves),
             Leftover::Sleeper(slot) => self.futures.forget_sleeper(slot),
-            Leftover::Shot(id) => self.futures.forget_shot(id),
+            Leftover::Shot(id) => self.forget_shot(id),
             Leftover::Broken(id) => self.futures.fulfil(id, Err(TaskError::Cancelled)),
             Leftover::Task(id) => {
                 self.cancel_task(id);

@@ -15,8 +15,7 @@ use super::local;
 use super::state::{Futures, Leftover, half};
 use super::task::NotSend;
 use crate::reactor::buffer::{BLOCK, Buf};
-use crate::reactor::close::{self, By, CloseReason, PhaseName, Report};
-use crate::reactor::core::Manner;
+use crate::reactor::close::Report;
 use crate::reactor::id::ConnId;
 use crate::reactor::sys::Peer;
 
@@ -393,19 +392,15 @@ impl Stream {
     /// # Errors
     /// Only outside the reactor's polls.
     pub async fn close(mut self) -> io::Result<Report> {
-        self.close_with(None);
+        let index = self.end.index;
+        local::with(self.end.tag, |core| core.close_stream(index, None));
         poll_fn(|cx| self.end.poll_report(cx)).await
     }
 
-    /// Ends the connection now, with RST; what was written may be lost.
+    /// Ends the connection with RST; what was written may be lost. At once within the reactor's polls, elsewhere when
+    /// it polls next.
     pub fn abort(mut self) {
-        let reason =
-            CloseReason { class: Some(&close::TCP_ABORTED), ..CloseReason::new(By::Us, PhaseName::Transfer) };
-        self.close_with(Some((reason, Manner::Reset)));
-    }
-
-    fn close_with(&mut self, manner: Option<(CloseReason, Manner)>) {
-        let index = self.end.index;
-        local::with(self.end.tag, |core| core.close_stream(index, manner));
+        let halves = mem::take(&mut self.end.halves);
+        local::give_back(self.end.tag, Leftover::Abort(self.end.index, halves));
     }
 }

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::state::{Futures, StreamState, Trash, half};
 use crate::reactor::buffer::{Buf, Io};
-use crate::reactor::close::{By, CloseReason, PhaseName, Report};
+use crate::reactor::close::{self, By, CloseReason, PhaseName, Report};
 use crate::reactor::core::{Core, Manner};
 use crate::reactor::handler::{Accepted, Ctx, Handler, Refuse};
 use crate::reactor::id::ConnId;
@@ -87,19 +87,21 @@ impl Core {
     fn admit_stream(&mut self, slot: u32) {
         let link = self.link(slot);
         let (id, listener) = (link.id(slot), link.listener);
-        let acceptors = &mut self.futures.acceptors;
-        let Some((_, acceptor)) = acceptors.iter_mut().find(|(_, a)| a.listener == listener) else {
+        let Futures { acceptors, by_listener, streams, .. } = &mut self.futures;
+        let acceptor = by_listener.get(&listener).and_then(|index| acceptors.get_mut(*index as usize));
+        let Some(acceptor) = acceptor else {
             // Nobody accepts any more.
             let reason = CloseReason::new(By::Us, PhaseName::Transfer);
             self.begin_close(slot, reason, Manner::Drop);
             return;
         };
-        let index = self.futures.streams.insert(born(id, true)) as u32;
+        let index = streams.insert(born(id, true)) as u32;
+        self.links[slot as usize].conn = index;
         acceptor.queue.push_back(index);
+        // Somebody's code, which may panic: last.
         if let Some(waker) = acceptor.waker.take() {
             waker.wake();
         }
-        self.link(slot).conn = index;
     }
 
     /// Bytes have come: they change hands, and the connection pauses until they are read.
@@ -153,6 +155,17 @@ impl Core {
     /// Halves of a stream were dropped: without a writing one FIN follows what was written, and without either the
     /// connection is closed as any other.
     pub(super) fn let_go(&mut self, index: u32, halves: u8) {
+        self.let_go_as(index, halves, None);
+    }
+
+    /// The same, and a connection that is closed thereby is reset.
+    pub(super) fn abort_stream(&mut self, index: u32, halves: u8) {
+        let reason =
+            CloseReason { class: Some(&close::TCP_ABORTED), ..CloseReason::new(By::Us, PhaseName::Transfer) };
+        self.let_go_as(index, halves, Some((reason, Manner::Reset)));
+    }
+
+    fn let_go_as(&mut self, index: u32, halves: u8, manner: Option<(CloseReason, Manner)>) {
         let Some(stream) = self.futures.streams.get_mut(index as usize) else { return };
         stream.held &= !halves;
         let (held, over) = (stream.held, stream.report.is_some());
@@ -165,7 +178,7 @@ impl Core {
         if over {
             self.forget_stream(index);
         } else {
-            self.close_stream(index, None);
+            self.close_stream(index, manner);
         }
     }
 

@@ -49,7 +49,7 @@ fn deliver<T: 'static>(
     let promise = Promise::new(tag, shot);
     move |_, result, table| {
         let outcome = result.map(|value| Box::new(value) as Box<dyn std::any::Any>);
-        promise.keep(&mut table.core.futures, outcome);
+        promise.deliver(table.core, outcome);
     }
 }
 
@@ -171,7 +171,8 @@ pub async fn push<T: 'static>(queue: QueueId<T>, item: T) -> Result<(), TaskErro
     }
 }
 
-/// Takes the oldest item out of a queue, once there is one; first come, first served. Dropped before, it takes none.
+/// Takes the oldest item out of a queue, once there is one; first come, first served. Dropped before it has given the
+/// item, it takes none: one that was on its way to it goes to the next who waits, or back to its place.
 ///
 /// # Errors
 /// [`TaskError::Cancelled`] when the queue is gone, and outside a reactor's polls.

@@ -185,7 +185,8 @@ impl fmt::Debug for Draining {
 }
 
 /// Waits until the reactor drains: its listeners are closed, and what is under way is to be finished. The [`Hold`] keeps
-/// the drain from ending, within its grace, until it is dropped. At the end of the drain every task that is not done is
+/// the drain from ending, within its grace, until it is dropped. A future that was woken holds it too, until it waits
+/// again: who awaits the end of the last connection hears of it. At the end of the drain every task that is not done is
 /// cancelled.
 ///
 /// # Panics

@@ -169,6 +169,10 @@ impl<S: Sys> Reactor<S> {
                 self.core.tasks.remove(id);
                 self.core.withdraw(jobs);
                 self.process(run, |service, core| {
+                    #[cfg(feature = "async")]
+                    {
+                        core.futures.delivered_from = wait.queue;
+                    }
                     let (deliver, outcomes) = wait.into_delivery();
                     deliver(service, core, outcomes);
                 });
@@ -195,6 +199,11 @@ impl<S: Sys> Reactor<S> {
             wait.give_up(TaskError::Cancelled);
             self.core.tasks.unfile(id);
             self.run_task(id);
+            return;
+        }
+        #[cfg(feature = "async")]
+        if self.core.is_awaited(id) {
+            self.core.cancel_task(id);
             return;
         }
         contain(|| self.core.cancel_task(id));

@@ -69,6 +69,8 @@ pub struct Faults {
     /// An offloaded job never ends, and keeps its thread. Neither [`Faults::benign`] nor [`Faults::hostile`] does this:
     /// who waits for the job without a deadline waits for ever.
     pub work_stuck: u16,
+    /// A poll fails for good: its reactor cannot go on. Neither [`Faults::benign`] nor [`Faults::hostile`] does this.
+    pub poll_break: u16,
 }
 
 impl Faults {
@@ -103,6 +105,7 @@ impl Faults {
             work_ns_max: 0,
             work_refuse: 0,
             work_stuck: 0,
+            poll_break: 0,
         }
     }
 

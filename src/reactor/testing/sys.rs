@@ -109,6 +109,9 @@ impl Sys for SimSys {
             let kernel = &mut *self.kernel.borrow_mut();
             let interrupted = kernel.enter(Call::Poll);
             kernel.processes[self.process.0].asleep = None;
+            if kernel.rng.chance(kernel.faults.poll_break) {
+                return Err(Errno::BADF.into());
+            }
             if interrupted || kernel.rng.chance(kernel.faults.poll_interrupt) {
                 return Ok(());
             }
