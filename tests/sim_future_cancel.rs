@@ -367,3 +367,31 @@ fn the_time_that_destructors_take_is_not_the_next_futures() {
     assert!(true_time >= tidemill::reactor::Time::ZERO + 20 * MS);
     assert!(true_time - stamped < MS, "stamped {:?} before", true_time - stamped);
 }
+
+#[test]
+fn a_sleep_of_no_time_lets_the_loop_go_on_and_a_bound_of_none_is_over_at_once() {
+    let world = World::new(1);
+    let mut side = Side::new(&world);
+    let turns = Rc::new(Cell::new(0));
+    let count = Rc::clone(&turns);
+    let endless = side.reactor.spawn(async move {
+        loop {
+            future::sleep(Duration::ZERO).await;
+            count.set(count.get() + 1);
+        }
+    });
+    for n in 0..5 {
+        side.reactor.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(turns.get(), n, "one step a turn");
+    }
+    drop(endless);
+    let over = Rc::new(Cell::new(false));
+    let note = Rc::clone(&over);
+    let bound = side.reactor.spawn(async move {
+        note.set(future::timeout(Duration::ZERO, pending::<()>()).await.is_err());
+    });
+    side.reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert!(over.get());
+    drop(bound);
+    side.settle();
+}

@@ -22,6 +22,8 @@ pub struct Sleep {
     after: Duration,
     /// Known from the first moment within a poll.
     until: Option<Time>,
+    /// It steps aside once, however short it is.
+    yields: bool,
     _here: NotSend,
 }
 
@@ -32,13 +34,19 @@ impl fmt::Debug for Sleep {
 }
 
 /// Waits for `d`, counted from this call, or from the first poll where it is called outside of one. Never early, and
-/// about a millisecond late where the loop is free. A sleep that is dropped is cancelled in O(1).
+/// about a millisecond late where the loop is free. A sleep of no time steps aside as [`yield_now`] does. A sleep that
+/// is dropped is cancelled in O(1).
 ///
 /// # Panics
 /// When it is polled outside its reactor.
 pub fn sleep(d: Duration) -> Sleep {
+    Sleep { yields: d.is_zero(), ..bound(d) }
+}
+
+/// A sleep that is over at once when `d` is no time.
+fn bound(d: Duration) -> Sleep {
     let until = local::with_any(|core| core.now + d);
-    Sleep { tag: 0, slot: None, after: d, until, _here: std::marker::PhantomData }
+    Sleep { tag: 0, slot: None, after: d, until, yields: false, _here: std::marker::PhantomData }
 }
 
 /// Waits until a point in time; not at all if it has passed. Otherwise as [`sleep`].
@@ -47,7 +55,7 @@ pub fn sleep(d: Duration) -> Sleep {
 /// When it is polled outside its reactor.
 pub fn sleep_until(until: Time) -> Sleep {
     let after = Duration::ZERO;
-    Sleep { tag: 0, slot: None, after, until: Some(until), _here: std::marker::PhantomData }
+    Sleep { tag: 0, slot: None, after, until: Some(until), yields: false, _here: std::marker::PhantomData }
 }
 
 impl Sleep {
@@ -85,6 +93,10 @@ impl Future for Sleep {
         if self.tag == 0 {
             self.tag = local::tag();
         }
+        if std::mem::take(&mut self.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         local::with(self.tag, |core| self.poll_in(core, cx)).expect(OUTSIDE)
     }
 }
@@ -107,7 +119,7 @@ impl Drop for Sleep {
 /// When it is polled outside its reactor.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, TaskError> {
     let mut future = pin!(future);
-    let mut limit = pin!(sleep(limit));
+    let mut limit = pin!(bound(limit));
     std::future::poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(value));
