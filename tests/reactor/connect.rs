@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidemill::reactor::ledger::ConnectParts;
 use tidemill::reactor::{By, Deadline, Endpoint, Peer, PhaseName};
 
-use crate::support::{Act, Conn, Rig};
+use crate::support::{Act, Conn, PATIENCE, Rig};
 
 /// Sends a question when it is connected, and keeps the answer.
 fn asker() -> Act {
@@ -139,6 +139,12 @@ fn unix_connects_are_established_and_refused_by_path_and_by_abstract_name() {
         rig.reactor.with(out, |act, _| assert_eq!(act.ended[1].reason(), missing));
     }
     drop(UnixListener::bind(&path).unwrap());
+    // A child that another test starts at this moment holds all descriptors until its exec.
+    let patience = Instant::now() + PATIENCE;
+    while UnixStream::connect(&path).is_ok() {
+        assert!(Instant::now() < patience, "the dropped socket still listens");
+        std::thread::yield_now();
+    }
     let mut rig = Rig::new(asker());
     rig.reactor.connect(rig.key, &Endpoint::unix(&path), Conn::default()).unwrap();
     rig.until_ended(1);
