@@ -257,7 +257,7 @@ fn a_connect_that_is_ended_before_it_was_issued_costs_nobody_else_anything() {
             }
         });
         if verb == "drain" {
-            rig.reactor.stop(crate::support::PATIENCE);
+            rig.reactor.stop(PATIENCE);
         }
         rig.until_ended(1);
         rig.nth(0, |e| assert_eq!(e.report.reason.phase, PhaseName::Connect, "{verb}"));
@@ -279,7 +279,7 @@ fn the_end_of_an_adopted_socket_does_not_wait_for_its_duplicates() {
         rig.reactor.adopt(rig.key, ours.into(), Conn::default()).unwrap();
         theirs.write_all(b"end").unwrap();
         rig.until_ended(1);
-        theirs.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        theirs.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = Vec::new();
         assert!(theirs.read_to_end(&mut rest).is_ok_and(|n| n == 0), "{verb}: the peer hears of it");
         drop(kept);
