@@ -45,6 +45,19 @@ impl<H> fmt::Debug for Key<H> {
     }
 }
 
+/// The flag of a link that asks for this callback.
+pub(crate) const fn due(call: Call) -> u32 {
+    match call {
+        Call::Open => OPEN_DUE,
+        Call::Data => DATA_DUE,
+        Call::Room => ROOM_DUE,
+        Call::Eof => EOF_DUE,
+        Call::Timer => TIMER_DUE,
+        Call::Deadline => DEADLINE_DUE,
+        Call::Drain => DRAIN_DUE,
+    }
+}
+
 /// A service as the reactor calls it, whatever its handler.
 pub(crate) trait Service {
     /// Makes a callback; whether it returned without a panic.
@@ -99,15 +112,7 @@ pub(crate) fn contain<T>(f: impl FnOnce() -> T) -> Option<T> {
 impl<H: Handler> Service for Bound<H> {
     fn call(&mut self, call: Call, slot: u32, io: &mut Io, core: &mut Core) -> bool {
         let link = core.link(slot);
-        link.clear(match call {
-            Call::Open => OPEN_DUE,
-            Call::Data => DATA_DUE,
-            Call::Room => ROOM_DUE,
-            Call::Eof => EOF_DUE,
-            Call::Timer => TIMER_DUE,
-            Call::Deadline => DEADLINE_DUE,
-            Call::Drain => DRAIN_DUE,
-        });
+        link.clear(due(call));
         let (id, index, open) = (link.id(slot), link.conn as usize, link.tx_open());
         let Some(mut conn) = self.conns.get_mut(index).and_then(Option::take) else { return true };
         io.tx.attach(&mut core.pool);

@@ -16,7 +16,7 @@ use crate::reactor::handler::{Accepted, Ctx, Handler, Refuse};
 use crate::reactor::id::ConnId;
 use crate::reactor::link::flag::*;
 use crate::reactor::link::{Call, Input};
-use crate::reactor::service::{Bound, Service, contain};
+use crate::reactor::service::{Bound, Service, contain, due};
 use crate::reactor::task::TaskReport;
 
 /// The state of a connection that was accepted and not yet opened: it has none.
@@ -297,19 +297,8 @@ impl Core {
 impl Service for Streams {
     fn call(&mut self, call: Call, slot: u32, io: &mut Io, core: &mut Core) -> bool {
         let link = core.link(slot);
-        let (due, index) = (
-            match call {
-                Call::Open => OPEN_DUE,
-                Call::Data => DATA_DUE,
-                Call::Room => ROOM_DUE,
-                Call::Eof => EOF_DUE,
-                Call::Timer => TIMER_DUE,
-                Call::Deadline => DEADLINE_DUE,
-                Call::Drain => DRAIN_DUE,
-            },
-            link.conn,
-        );
-        link.clear(due);
+        let index = link.conn;
+        link.clear(due(call));
         // A waker is somebody's code.
         let done = contain(|| match call {
             Call::Open if index == UNBORN => core.admit_stream(slot),
