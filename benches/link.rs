@@ -12,7 +12,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
 use tidemill::reactor::sys::{Adopted, Clock, Listening, Ready, SetupError, SetupParts, Sys, Waker};
-use tidemill::reactor::workers::{Job, JobId, Workers};
+use tidemill::reactor::workers::{NoWorkers, Workers};
 use tidemill::reactor::{
     Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time, WorkersConfig,
 };
@@ -29,41 +29,6 @@ struct Null {
     listener: Option<Token>,
     tokens: Vec<Token>,
     quiet: bool,
-}
-
-/// No thread, and every job refused: nothing here offloads.
-struct NoWorkers;
-
-impl Workers for NoWorkers {
-    fn submit(&mut self, job: Job) -> Result<JobId, Job> {
-        Err(job)
-    }
-
-    fn withdraw(&mut self, _: JobId) -> Option<Job> {
-        None
-    }
-
-    fn queued(&self) -> usize {
-        0
-    }
-
-    fn running(&self) -> usize {
-        0
-    }
-
-    fn threads(&self) -> usize {
-        0
-    }
-
-    fn shut_down(&mut self) -> Vec<Job> {
-        Vec::new()
-    }
-
-    fn reopen(&mut self) {}
-
-    fn is_over(&self) -> bool {
-        true
-    }
 }
 
 impl Sys for Null {

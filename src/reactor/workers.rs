@@ -60,3 +60,39 @@ pub trait Workers {
     /// left behind in the thread's own variables (`thread_local!`) to be dropped.
     fn is_over(&self) -> bool;
 }
+
+/// No threads at all: every job is refused. For a kernel on which nothing is offloaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWorkers;
+
+impl Workers for NoWorkers {
+    fn submit(&mut self, job: Job) -> Result<JobId, Job> {
+        Err(job)
+    }
+
+    fn withdraw(&mut self, _: JobId) -> Option<Job> {
+        None
+    }
+
+    fn queued(&self) -> usize {
+        0
+    }
+
+    fn running(&self) -> usize {
+        0
+    }
+
+    fn threads(&self) -> usize {
+        0
+    }
+
+    fn shut_down(&mut self) -> Vec<Job> {
+        Vec::new()
+    }
+
+    fn reopen(&mut self) {}
+
+    fn is_over(&self) -> bool {
+        true
+    }
+}
