@@ -9,7 +9,9 @@ mod cache;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod checks;
+mod encoding;
 mod entry;
+mod glob;
 mod lookup;
 mod meta;
 mod mime;
@@ -25,7 +27,9 @@ mod validator;
 
 pub use app::FileApp;
 pub use cache::{Cache, Limits, Usage};
+pub use encoding::{AcceptEncoding, Coding};
 pub use entry::{Body, Entry, LoadError};
+pub use glob::{Glob, GlobError};
 pub use lookup::{Files, Lookup};
 pub use meta::{Meta, SETTLE_S, Stamp};
 pub use mime::content_type;
