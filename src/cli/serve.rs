@@ -7,6 +7,7 @@ use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 
 use super::common::Limits;
+use super::files::Files;
 use super::values::endpoint;
 use crate::daemon::Daemon;
 use crate::daemon::failure::Failure;
@@ -24,20 +25,25 @@ pub(super) struct Serve {
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
     #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
     limits: Limits,
 }
 
 const EXAMPLES: &str = "\
 A directory is answered with its index.html. Names that begin with a dot are not served, except /.well-known/.
+In a GLOB, * is anything within a name, ** any directories, ? one character, [a-z] and {a,b} a choice; without a
+slash it is compared with the last part of a path.
 
 Examples:
   tidemill serve                                     the current directory on http://127.0.0.1:8000/
   tidemill serve site --listen 8080                  ./site on port 8080 of this machine alone
+  tidemill serve site --precompressed br,gz --gzip   compressed beforehand, or when it is asked for
   tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4";
 
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
-        let files = Daemon::files(&self.dir)?;
+        let files = Daemon::files(&self.dir, self.files.options()?)?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
         daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()

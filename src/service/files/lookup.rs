@@ -15,12 +15,11 @@ use std::sync::Arc;
 
 use super::cache::{Cache, Limits, Usage};
 use super::entry::{Entry, LoadError};
+use super::gzip;
+use super::options::Options;
 use super::path::{self, PathError, RelPath, Resolved};
 use super::redirect;
 use super::root::{OpenError, Root};
-
-/// The file that answers for its directory.
-const INDEX: &[u8] = b"index.html";
 
 /// How often a file that changes under our eyes is opened anew before it is sent from its descriptor as it is.
 const LOADS_MAX: u32 = 3;
@@ -47,14 +46,36 @@ pub enum Lookup {
 /// The files beneath one root, with their cache. One for each reactor: nothing in it is shared.
 #[derive(Debug)]
 pub struct Files {
-    root: Root,
-    cache: Cache,
+    pub(super) root: Root,
+    pub(super) cache: Cache,
+    pub(super) options: Arc<Options>,
+    /// What is compressed on the fly, if anything is.
+    pub(super) gzip: Option<gzip::Store>,
+    /// Room for the cache's keys.
+    pub(super) key: Vec<u8>,
 }
 
 impl Files {
     /// Serves `root` with a cache of these bounds.
     pub fn new(root: Root, limits: Limits) -> Self {
-        Self { root, cache: Cache::new(limits) }
+        Self::with_options(root, limits, Options::default())
+    }
+
+    /// Serves `root` as `options` say, with a cache of these bounds.
+    ///
+    /// ```no_run
+    /// use tidemill::service::files::{Files, Gzip, Limits, Options, Root};
+    ///
+    /// let root = Root::open("site".as_ref())?;
+    /// let options = Options::default().gzip(Some(Gzip::default()));
+    /// let files = Files::with_options(root, Limits::default(), options);
+    /// # let _ = files;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with_options(root: Root, limits: Limits, options: Options) -> Self {
+        let root = root.with_symlinks(options.symlink_policy());
+        let gzip = options.gzip_config().copied().map(gzip::Store::new);
+        Self { root, cache: Cache::new(limits), options: Arc::new(options), gzip, key: Vec::new() }
     }
 
     /// Finds the file for `raw_path`, the path of the request target as it came in, without its query.
@@ -62,10 +83,12 @@ impl Files {
     /// `turn` is the reactor's turn number, within which a kept file is looked at once only; `now_unix` is the
     /// turn's time in seconds since 1970. Both must come from one clock reading per turn and never from the peer.
     pub fn lookup(&mut self, raw_path: &[u8], turn: u64, now_unix: u64) -> Lookup {
-        if let Some(entry) = self.cache.find(raw_path, &self.root, turn) {
+        // Of several index files an earlier one may have come up, which a look at the kept one does not show.
+        let is_sure = !raw_path.ends_with(b"/") || self.options.index_names().len() < 2;
+        if is_sure && let Some(entry) = self.cache.find(raw_path, &self.root, turn) {
             return Lookup::Found(entry);
         }
-        match path::resolve(raw_path) {
+        match path::resolve_with(raw_path, self.options.hidden_policy()) {
             Ok(resolved) => self.lookup_resolved(raw_path, &resolved, turn, now_unix),
             Err(PathError::BadRequest) => Lookup::BadRequest,
             Err(PathError::NotFound) => Lookup::NotFound,
@@ -80,6 +103,9 @@ impl Files {
     /// Forgets every kept file, as after a reload; files being sent are not touched.
     pub fn clear(&mut self) {
         self.cache.clear();
+        if let Some(gzip) = &mut self.gzip {
+            gzip.clear();
+        }
     }
 
     /// The root.
@@ -91,25 +117,35 @@ impl Files {
     /// (`/a`, `//a`, `/%61`) cannot push other files out. Another spelling costs a decoding and a second look.
     fn lookup_resolved(&mut self, raw_path: &[u8], resolved: &Resolved, turn: u64, now_unix: u64) -> Lookup {
         let key = redirect::canonical(resolved);
-        if key.as_bytes() != raw_path
-            && let Some(entry) = self.cache.find(key.as_bytes(), &self.root, turn)
-        {
-            return Lookup::Found(entry);
+        let is_new = key.as_bytes() != raw_path || self.options.index_names().len() > 1;
+        let kept = if is_new { self.cache.find(key.as_bytes(), &self.root, turn) } else { None };
+        if !resolved.dir {
+            return kept.map(Lookup::Found).unwrap_or_else(|| {
+                self.open(&key, &resolved.rel, turn, now_unix).unwrap_or_else(|error| match error {
+                    OpenError::Directory => Lookup::Redirect(resolved.rel.clone()),
+                    other => verdict(other),
+                })
+            });
         }
-        let rel = if resolved.dir { resolved.rel.join(INDEX) } else { Some(resolved.rel.clone()) };
-        let Some(rel) = rel else { return Lookup::NotFound };
-        match self.load(&rel, now_unix) {
-            Ok(entry) => {
-                let entry = Arc::new(entry);
-                self.cache.keep(key.as_bytes(), &entry, turn);
-                Lookup::Found(entry)
+        let options = Arc::clone(&self.options);
+        for name in options.index_names() {
+            let Some(rel) = resolved.rel.join(name) else { continue };
+            if let Some(entry) = kept.as_ref().filter(|entry| *entry.rel() == rel) {
+                return Lookup::Found(Arc::clone(entry));
             }
-            Err(OpenError::Directory) if !resolved.dir => Lookup::Redirect(rel),
-            Err(OpenError::Directory | OpenError::NotFound) => Lookup::NotFound,
-            Err(OpenError::Forbidden) => Lookup::Forbidden,
-            Err(OpenError::Busy) => Lookup::Busy,
-            Err(OpenError::Failed(errno)) => Lookup::Failed(errno.into()),
+            match self.open(&key, &rel, turn, now_unix) {
+                Ok(found) => return found,
+                Err(OpenError::Directory | OpenError::NotFound) => {}
+                Err(other) => return verdict(other),
+            }
         }
+        Lookup::NotFound
+    }
+
+    fn open(&mut self, key: &str, rel: &RelPath, turn: u64, now_unix: u64) -> Result<Lookup, OpenError> {
+        let entry = Arc::new(self.load(rel, now_unix)?);
+        self.cache.keep(key.as_bytes(), &entry, turn);
+        Ok(Lookup::Found(entry))
     }
 
     fn load(&mut self, rel: &RelPath, now_unix: u64) -> Result<Entry, OpenError> {
@@ -119,7 +155,7 @@ impl Files {
                 Err(OpenError::Busy) if self.cache.release_descriptors() > 0 => self.root.open_file(rel)?,
                 other => other?,
             };
-            match Entry::load(rel.clone(), opened, now_unix, self.cache.limits().small_max) {
+            match Entry::load(rel.clone(), opened, self.options.shape(rel.as_bytes()), now_unix, self.cache.limits().small_max) {
                 Ok(entry) => return Ok(entry),
                 Err(LoadError::Truncated | LoadError::Changed) => {}
                 Err(LoadError::Io(error)) => {
@@ -129,7 +165,17 @@ impl Files {
             }
         }
         // Somebody writes to it all the time: what was announced is sent from the descriptor, and a cut shows there.
-        Ok(Entry::by_descriptor(rel.clone(), self.root.open_file(rel)?, now_unix))
+        let shape = self.options.shape(rel.as_bytes());
+        Ok(Entry::by_descriptor(rel.clone(), self.root.open_file(rel)?, shape, now_unix))
+    }
+}
+
+fn verdict(error: OpenError) -> Lookup {
+    match error {
+        OpenError::Directory | OpenError::NotFound => Lookup::NotFound,
+        OpenError::Forbidden => Lookup::Forbidden,
+        OpenError::Busy => Lookup::Busy,
+        OpenError::Failed(errno) => Lookup::Failed(errno.into()),
     }
 }
 

@@ -12,6 +12,8 @@
 //! | FIFO, socket, device; missing; name too long; a loop of links; a magic link | [`OpenError::NotFound`] |
 //! | relative symlink that stays inside | followed |
 //! | absolute symlink, or one that leaves | [`OpenError::Forbidden`] |
+//! | any symlink under [`Symlinks::None`] | [`OpenError::Forbidden`] |
+//! | any symlink under [`Symlinks::Follow`] | followed, also out of the root |
 //! | no permission | [`OpenError::Forbidden`] |
 //! | no descriptor or memory left | [`OpenError::Busy`] |
 
@@ -24,6 +26,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::meta::{self, Meta};
+use super::options::Symlinks;
 use super::path::RelPath;
 use super::stepwise;
 
@@ -93,6 +96,7 @@ impl OpenError {
 pub struct Root {
     dir: OwnedFd,
     openat2: bool,
+    symlinks: Symlinks,
 }
 
 impl Root {
@@ -116,7 +120,14 @@ impl Root {
             Resolver::Openat2 => probe().map(|_| true)?,
             Resolver::Auto => !probe().is_err_and(is_missing),
         };
-        Ok(Self { dir, openat2 })
+        Ok(Self { dir, openat2, symlinks: Symlinks::Inside })
+    }
+
+    /// The same root, with links followed as `symlinks` says.
+    #[must_use]
+    pub fn with_symlinks(mut self, symlinks: Symlinks) -> Self {
+        self.symlinks = symlinks;
+        self
     }
 
     /// The way names are resolved here; never [`Resolver::Auto`].
@@ -129,7 +140,7 @@ impl Root {
     /// # Errors
     /// [`OpenError`], by the table at the head of this module.
     pub fn open_file(&self, rel: &RelPath) -> Result<Opened, OpenError> {
-        let fd = if self.openat2 { self.by_openat2(rel)? } else { stepwise::open(self.dir.as_fd(), rel)? };
+        let fd = if self.openat2 { self.by_openat2(rel)? } else { self.by_hand(rel)? };
         let (meta, kind) =
             meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno)?;
         regular(kind)?;
@@ -148,21 +159,40 @@ impl Root {
 
     fn by_openat2(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
         for _ in 0..TRIES_MAX {
-            match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), BENEATH) {
+            match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), self.how()) {
                 Ok(fd) => return Ok(fd),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 // A seccomp filter that came after the probe.
                 Err(Errno::NOSYS) => break,
+                // The kernel says the same of a refused link as of too many.
+                Err(Errno::LOOP) if self.symlinks == Symlinks::None => return Err(OpenError::Forbidden),
                 Err(Errno::ACCESS) => return Err(self.denied(rel)),
                 Err(errno) => return Err(OpenError::from_errno(errno)),
             }
         }
-        stepwise::open(self.dir.as_fd(), rel)
+        self.by_hand(rel)
+    }
+
+    fn by_hand(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
+        if self.symlinks != Symlinks::Follow {
+            return stepwise::open(self.dir.as_fd(), rel, self.symlinks);
+        }
+        let open = || rustix::fs::openat(&self.dir, rel.as_c_str(), READ, Mode::empty());
+        rustix::io::retry_on_intr(open).map_err(OpenError::from_errno)
+    }
+
+    /// The flags of `openat2` beneath this root.
+    fn how(&self) -> ResolveFlags {
+        match self.symlinks {
+            Symlinks::Inside => BENEATH,
+            Symlinks::None => BENEATH | ResolveFlags::NO_SYMLINKS,
+            Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
+        }
     }
 
     /// What an unreadable name is: a directory that may be entered but not read is one all the same.
     fn denied(&self, rel: &RelPath) -> OpenError {
-        let named = rustix::fs::openat2(&self.dir, rel.as_c_str(), NAME_ONLY, Mode::empty(), BENEATH);
+        let named = rustix::fs::openat2(&self.dir, rel.as_c_str(), NAME_ONLY, Mode::empty(), self.how());
         let kind =
             named.and_then(|fd| meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH)).map(|(_, kind)| kind);
         kind.map_err(|_| OpenError::Forbidden).and_then(regular).err().unwrap_or(OpenError::Forbidden)

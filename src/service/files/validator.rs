@@ -122,6 +122,15 @@ impl Validators {
     }
 }
 
+impl Validators {
+    /// Those of another representation of the same state, whose tag has `mark` within its quotes at the end. The mark
+    /// holds no quote. As long as the bytes follow from the state and the mark, the tag is as strong as it was.
+    pub(super) fn marked(&self, mark: &str) -> Self {
+        let open = self.etag.strip_suffix('"').unwrap_or(&self.etag);
+        Self { etag: format!("{open}{mark}\"").into(), ..self.clone() }
+    }
+}
+
 fn tag(meta: &Meta, is_settled: bool) -> String {
     let stamp = |sec: i64, nsec: u32| i128::from(sec) * 1_000_000_000 + i128::from(nsec);
     // Widths differ between files, so the hyphens are part of what makes two tags unequal. The low 64 bits of the
