@@ -1,8 +1,10 @@
 //! The file service as an HTTP application: a request's path, method and conditions in, the file's answer out.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan};
+use super::represent::Representation;
+use super::{AcceptEncoding, Body, Entry, Fields, Files, Lookup, Plan, error_page, gzip, location, plan};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
 use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
@@ -30,6 +32,18 @@ impl App for FileApp {
     }
 
     fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+        self.files.respond(request.head.path, request, reply);
+    }
+}
+
+impl Files {
+    /// Answers `request` with the file that `path` leads to: its own path as it came in, or one that a rewriting put in
+    /// its place. GET and HEAD are answered in full, `OPTIONS *` too, other methods with 405 or 501.
+    ///
+    /// Work that may take long is done with [`Reply::offload`]: then nothing is answered yet, and this is to be called
+    /// anew with the same request. It keeps nothing between the calls but what any request may use, so that a request
+    /// which is never put again leaves nothing behind.
+    pub fn respond<S: 'static>(&mut self, path: &[u8], request: &Request<'_>, reply: &mut Reply<'_, S>) {
         let head = request.head;
         match head.method {
             Method::Get | Method::Head => {}
@@ -40,8 +54,13 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.files.lookup(head.path, request.turn, request.unix_time) {
-            Lookup::Found(entry) => answer(&entry, head, reply),
+        let compressing = match self.compressed(reply) {
+            Compressing::Done(entry) => return answer(&entry, request, reply),
+            other => other,
+        };
+        match self.lookup(path, request.turn, request.unix_time) {
+            Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, &compressing, request, reply),
+            Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
@@ -56,6 +75,77 @@ impl App for FileApp {
             }
         }
     }
+
+    /// What a thread made of an earlier call for this request.
+    fn compressed<S: 'static>(&mut self, reply: &mut Reply<'_, S>) -> Compressing {
+        let Some(gzip) = &mut self.gzip else { return Compressing::Refused };
+        match reply.take_done::<gzip::Done>() {
+            None => Compressing::NotTried,
+            Some(Ok(done)) => Compressing::Done(gzip.finish(done)),
+            // No thread could be had, or it came to grief: the file as it is serves as well.
+            Some(Err(_)) => Compressing::Refused,
+        }
+    }
+
+    /// Answers with the representation of `origin` that the client likes best of those that can be had.
+    fn negotiate<S: 'static>(
+        &mut self,
+        origin: &Arc<Entry>,
+        compressing: &Compressing,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
+        let head = request.head;
+        let accept = AcceptEncoding::parse(head.field_all("accept-encoding"));
+        if accept.is_plain() {
+            return answer(origin, request, reply);
+        }
+        match self.represent(origin, &accept, request.turn, request.unix_time) {
+            Representation::Ready(entry) => answer(&entry, request, reply),
+            Representation::Gzip if self.is_current(origin, request, reply) => {}
+            Representation::Gzip => {
+                // A part of a file that may change without a trace would be a part of nobody knows what.
+                let is_sure = origin.is_at_rest() || head.field("range").is_none();
+                let is_free = is_sure && matches!(compressing, Compressing::NotTried);
+                match self.gzip.as_mut().filter(|_| is_free).and_then(|gzip| gzip.start(origin)) {
+                    Some(job) => reply.offload(move || job.run()),
+                    None => answer(origin, request, reply),
+                }
+            }
+        }
+    }
+
+    /// Whether the client has the compressed form of `origin` already, which its tag tells without compressing it
+    /// again: then it is answered 304.
+    fn is_current<S: 'static>(
+        &self,
+        origin: &Arc<Entry>,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) -> bool {
+        let (head, Some(config)) = (request.head, self.options.gzip_config()) else { return false };
+        let Some(listed) = head.field("if-none-match") else { return false };
+        let bare = Entry::gzipped(origin, Arc::new([]), &config.mark());
+        let is_head = head.method == Method::Head;
+        let mut tags = Vec::new();
+        let is_fresh = plan(is_head, 0, bare.validators(), &conditions(head, &mut tags)) == Plan::NotModified;
+        // `*` is true of any representation, also of the original, which may be what there will be.
+        if !is_fresh || listed.trim_ascii() == b"*" {
+            return false;
+        }
+        reply.file_head(304, bare.fields_not_modified());
+        true
+    }
+}
+
+/// Whether an original may be compressed for this request.
+enum Compressing {
+    /// It may.
+    NotTried,
+    /// It may not, or could not.
+    Refused,
+    /// It was: this is to be sent.
+    Done(Arc<Entry>),
 }
 
 fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {
@@ -69,7 +159,8 @@ fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8
     reply.send(status, &all, body.as_bytes());
 }
 
-fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) {
+fn answer<S: 'static>(entry: &Entry, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    let head = request.head;
     let is_head = head.method == Method::Head;
     let mut tags = Vec::new();
     let fields = conditions(head, &mut tags);
@@ -85,7 +176,12 @@ fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) 
         }
         bad @ Plan::Unsatisfiable { .. } => {
             let value = bad.content_range().unwrap_or_default();
-            page(reply, 416, &[("Content-Range", value.as_bytes()), ("Accept-Ranges", b"bytes")]);
+            let fields: [(&str, &[u8]); 3] = [
+                ("Content-Range", value.as_bytes()),
+                ("Accept-Ranges", b"bytes"),
+                ("Vary", b"Accept-Encoding"),
+            ];
+            page(reply, 416, fields.get(..2 + usize::from(entry.varies())).unwrap_or(&fields));
         }
     }
 }

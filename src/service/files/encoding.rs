@@ -227,12 +227,33 @@ mod tests {
 
     #[test]
     fn who_asks_for_nothing_refuses_all_or_writes_nonsense_gets_the_plain_bytes() {
-        let nothing = ["", " ", ",", "identity", "deflate", "compress, exi", "gzip;q=0", "gzip;q=0.000, br;q=0."];
+        let nothing =
+            ["", " ", ",", "identity", "deflate", "compress, exi", "gzip;q=0", "gzip;q=0.000, br;q=0."];
         let refused = ["*;q=0", "identity;q=0", "gzip;q=0, *", "gzip, gzip;q=0", "identity;q=0, *;q=0"];
         let malformed = [
-            "gzip;q=2", "gzip;q=1.001", "gzip;q=0.0000", "gzip;q=-1", "gzip;q=.5", "gzip;q=", "gzip;q", "gzip;", "gzip;q =1",
-            "gzip;q= 1", "gzip;q=1;x=y", "gzip;x=1", "gzip;q=0,5", "gzip;q=1e3", "gz ip", "gzip br", ";q=1", "\"gzip\"",
-            "gzip, br;q=x", "gzip, \u{e9}", "gzip;q=00.5", "gzip;q=10", "gzip\u{0}",
+            "gzip;q=2",
+            "gzip;q=1.001",
+            "gzip;q=0.0000",
+            "gzip;q=-1",
+            "gzip;q=.5",
+            "gzip;q=",
+            "gzip;q",
+            "gzip;",
+            "gzip;q =1",
+            "gzip;q= 1",
+            "gzip;q=1;x=y",
+            "gzip;x=1",
+            "gzip;q=0,5",
+            "gzip;q=1e3",
+            "gz ip",
+            "gzip br",
+            ";q=1",
+            "\"gzip\"",
+            "gzip, br;q=x",
+            "gzip, \u{e9}",
+            "gzip;q=00.5",
+            "gzip;q=10",
+            "gzip\u{0}",
         ];
         for value in nothing.iter().chain(&malformed) {
             assert_eq!(order(value), "", "{value}");

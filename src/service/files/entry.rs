@@ -281,7 +281,8 @@ mod tests {
     #[test]
     fn what_the_options_say_of_a_file_stands_in_each_set_of_fields() {
         let (_dir, rel, file) = opened(b"hello");
-        let options = Options::default().precompressed(&Coding::ALL).cache_control("*.txt", "no-cache").unwrap();
+        let options =
+            Options::default().precompressed(&Coding::ALL).cache_control("*.txt", "no-cache").unwrap();
         let shape = options.charset(None).unwrap().shape(rel.as_bytes());
         let entry = Entry::load(rel, file, shape, NOW, 64).unwrap();
         let gzipped = Entry::gzipped(&entry, (*b"xyz").into(), "-gz");

@@ -66,7 +66,9 @@ impl fmt::Display for GlobError {
             Self::TooLong => "the pattern is longer than 1 KiB, or braces are nested more than eight deep",
             Self::Class => "a '[' needs its ']', with characters or ranges such as a-z between",
             Self::Brace => "a '{' needs its '}' and a '}' its '{'; write '\\{' for the character",
-            Self::Stars => "'**' stands for whole segments: write '**/x', 'x/**' or 'x/**/y', not within braces",
+            Self::Stars => {
+                "'**' stands for whole segments: write '**/x', 'x/**' or 'x/**/y', not within braces"
+            }
             Self::Escape => "a '\\' at the end escapes nothing",
         })
     }

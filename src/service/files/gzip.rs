@@ -221,7 +221,8 @@ fn compress(origin: &Entry, level: u8) -> io::Result<Option<Vec<u8>>> {
         match origin.body() {
             Body::Bytes(bytes) => {
                 let start = usize::try_from(at).unwrap_or(usize::MAX);
-                let chunk = bytes.get(start..start.saturating_add(len)).ok_or(io::ErrorKind::UnexpectedEof)?;
+                let chunk =
+                    bytes.get(start..start.saturating_add(len)).ok_or(io::ErrorKind::UnexpectedEof)?;
                 encoder.write_all(chunk)?;
             }
             Body::File(file) => {

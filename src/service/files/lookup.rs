@@ -155,7 +155,13 @@ impl Files {
                 Err(OpenError::Busy) if self.cache.release_descriptors() > 0 => self.root.open_file(rel)?,
                 other => other?,
             };
-            match Entry::load(rel.clone(), opened, self.options.shape(rel.as_bytes()), now_unix, self.cache.limits().small_max) {
+            match Entry::load(
+                rel.clone(),
+                opened,
+                self.options.shape(rel.as_bytes()),
+                now_unix,
+                self.cache.limits().small_max,
+            ) {
                 Ok(entry) => return Ok(entry),
                 Err(LoadError::Truncated | LoadError::Changed) => {}
                 Err(LoadError::Io(error)) => {

@@ -54,7 +54,8 @@ impl Types {
     /// Files that end in `.extension` are of `kind`; false when the one is no extension or the other no type.
     pub(super) fn add(&mut self, extension: &str, kind: &str) -> bool {
         let extension = extension.strip_prefix('.').unwrap_or(extension).to_ascii_lowercase().into_bytes();
-        let is_extension = (1..=OWN_MAX).contains(&extension.len()) && !extension.iter().any(|b| b"/.\0".contains(b));
+        let is_extension =
+            (1..=OWN_MAX).contains(&extension.len()) && !extension.iter().any(|b| b"/.\0".contains(b));
         let is_ok = is_extension && is_media_type(kind);
         if is_ok {
             self.own.insert(extension.into(), kind.into());
@@ -64,7 +65,8 @@ impl Types {
 
     /// What text is said to be in, `None` for nothing; false when it is no name of a charset.
     pub(super) fn set_charset(&mut self, charset: Option<&str>) -> bool {
-        let is_ok = charset.is_none_or(|name| !name.is_empty() && name.bytes().all(super::encoding::is_tchar));
+        let is_ok =
+            charset.is_none_or(|name| !name.is_empty() && name.bytes().all(super::encoding::is_tchar));
         if is_ok {
             self.charset = charset.map(Into::into);
         }
@@ -395,7 +397,10 @@ mod tests {
         assert_eq!(of(&types, "a.md"), "text/html; charset=iso-8859-1");
         assert_eq!(of(&types, "a.json"), "application/json");
         assert!(types.set_charset(None));
-        assert_eq!((of(&types, "a.css"), of(&types, "a.md")), ("text/css".to_owned(), "text/html".to_owned()));
+        assert_eq!(
+            (of(&types, "a.css"), of(&types, "a.md")),
+            ("text/css".to_owned(), "text/html".to_owned())
+        );
         assert_eq!(of(&types, "md"), UNKNOWN);
     }
 
@@ -405,7 +410,17 @@ mod tests {
         for extension in ["", ".", "a.b", "a/b", "a\0", &long] {
             assert!(!Types::default().add(extension, "text/plain"), "{extension:?}");
         }
-        for kind in ["", "text", "text/", "/x", "a b/c", "text/plain\r\nX: y", "text/plain; a\n", "a/b/c", "text/\u{e4}"] {
+        for kind in [
+            "",
+            "text",
+            "text/",
+            "/x",
+            "a b/c",
+            "text/plain\r\nX: y",
+            "text/plain; a\n",
+            "a/b/c",
+            "text/\u{e4}",
+        ] {
             assert!(!Types::default().add("x", kind), "{kind:?}");
         }
         for charset in ["", "utf 8", "utf-8\r\n", "\"x\""] {
@@ -419,7 +434,9 @@ mod tests {
         for (_, kind) in TYPES {
             assert!(!(is_compressible(kind) && is_packed(kind)), "{kind}");
         }
-        for name in ["a.html", "a.js", "a.json", "a.svg", "a.wasm", "a.ttf", "a.webmanifest", "a.xml", "a.geojson"] {
+        for name in
+            ["a.html", "a.js", "a.json", "a.svg", "a.wasm", "a.ttf", "a.webmanifest", "a.xml", "a.geojson"]
+        {
             assert!(is_compressible(content_type(name.as_bytes())), "{name}");
         }
         for name in ["a.png", "a.woff2", "a.zip", "a.mp4", "a.gz", "a.zst"] {

@@ -29,7 +29,14 @@ const TRIES_MAX: u32 = 16;
 /// Opens `rel` beneath `root` for reading. The caller checks the type of what comes back, for the name may have
 /// changed hands at the last moment; that it lies beneath the root is certain.
 pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath, symlinks: Symlinks) -> Result<OwnedFd, OpenError> {
-    let mut walk = Walk { root, follows: symlinks != Symlinks::None, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 };
+    let mut walk = Walk {
+        root,
+        follows: symlinks != Symlinks::None,
+        held: Vec::new(),
+        pending: Vec::new(),
+        links: 0,
+        tries: 0,
+    };
     walk.push_segments(rel.as_bytes())?;
     while let Some(segment) = walk.pending.pop() {
         if let Some(file) = walk.step(segment)? {

@@ -47,7 +47,8 @@ fn each_form_matches_what_the_table_says() {
 
 #[test]
 fn a_byte_that_is_no_character_counts_as_one_that_no_pattern_names() {
-    for (pattern, is_match) in [("a?b", true), ("a*b", true), ("a[!x]b", true), ("a[\u{80}-\u{ff}]b", false)] {
+    for (pattern, is_match) in [("a?b", true), ("a*b", true), ("a[!x]b", true), ("a[\u{80}-\u{ff}]b", false)]
+    {
         assert_eq!(Glob::new(pattern).unwrap().matches(b"a\xffb"), is_match, "{pattern}");
     }
     assert!(!Glob::new("a?b").unwrap().matches(b"a\xff\xfeb"));

@@ -44,7 +44,9 @@ fn sent(files: &mut Files, path: &str, accept: &str, turn: u64) -> String {
 #[test]
 fn a_file_beside_another_is_sent_in_the_order_of_preference() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, content) in [("a.js", "plain"), ("a.js.br", "br"), ("a.js.gz", "gz"), ("b.js", "plain"), ("b.js.zst", "zst")] {
+    for (name, content) in
+        [("a.js", "plain"), ("a.js.br", "br"), ("a.js.gz", "gz"), ("b.js", "plain"), ("b.js.zst", "zst")]
+    {
         plant(dir.path(), name, content.as_bytes(), OLD);
     }
     let mut all = files(dir.path(), Options::default().precompressed(&Coding::ALL));
@@ -147,7 +149,8 @@ fn compressing_comes_after_what_lies_there_in_the_same_coding() {
     plant(dir.path(), "c.js.br", b"br", OLD);
     plant(dir.path(), "d.png", text.as_bytes(), OLD);
     plant(dir.path(), "e.js", b"short", OLD);
-    let options = Options::default().precompressed(&[Coding::Brotli, Coding::Gzip]).gzip(Some(Gzip::default()));
+    let options =
+        Options::default().precompressed(&[Coding::Brotli, Coding::Gzip]).gzip(Some(Gzip::default()));
     let mut both = files(dir.path(), options);
     assert_eq!(sent(&mut both, "/a.js", "gzip, br", 1), "*");
     assert_eq!(sent(&mut both, "/b.js", "gzip, br", 1), "gz");
@@ -184,8 +187,11 @@ fn index_files_are_tried_in_their_order_also_when_an_earlier_one_comes_later() {
     assert_eq!(sent(&mut files, "/", "", 5), "second");
     std::fs::create_dir(dir.path().join("first.html")).unwrap();
     assert_eq!(sent(&mut files, "/", "", 6), "second");
-    let mut none =
-        Files::with_options(Root::open(dir.path()).unwrap(), Limits::default(), Options::default().index([]).unwrap());
+    let mut none = Files::with_options(
+        Root::open(dir.path()).unwrap(),
+        Limits::default(),
+        Options::default().index([]).unwrap(),
+    );
     assert!(matches!(none.lookup(b"/", 1, LATER), Lookup::NotFound));
 }
 

@@ -431,7 +431,12 @@ fn no_link_is_followed_where_none_may_be() {
         let root = root.with_symlinks(Symlinks::None);
         assert_eq!(content(&root, "a/b/f").unwrap(), "inside in/a/b/f");
         for name in ["file-link", "dir-link/f", "dir-link", "leaves", "loop"] {
-            assert_eq!(content(&root, name).err(), Some(OpenError::Forbidden), "{name} {:?}", root.resolver());
+            assert_eq!(
+                content(&root, name).err(),
+                Some(OpenError::Forbidden),
+                "{name} {:?}",
+                root.resolver()
+            );
         }
         assert_eq!(content(&root, "a").err(), Some(OpenError::Directory));
         assert_eq!(content(&root, "none").err(), Some(OpenError::NotFound));
