@@ -1,4 +1,4 @@
-//! The oracles of the pure parts that keep their checks themselves: paths, ranges and frames.
+//! The oracles of the pure parts that keep their checks themselves: paths, ranges, codings and frames.
 
 use tidemill::proto::frame::checks as frame;
 use tidemill::service::files::checks as files;
@@ -11,6 +11,11 @@ pub(crate) fn path(data: &[u8]) {
 /// A size, and any bytes as a `Range`.
 pub(crate) fn range(data: &[u8]) {
     files::range_vs_model(data);
+}
+
+/// Any bytes as an `Accept-Encoding`.
+pub(crate) fn accept_encoding(data: &[u8]) {
+    files::accept_encoding_vs_model(data);
 }
 
 /// The first byte says how many cuts follow, of one byte each; the rest is framed, and unframed.

@@ -57,6 +57,11 @@ fn the_range_corpus_keeps_its_promises() {
 }
 
 #[test]
+fn the_accept_encoding_corpus_keeps_its_promises() {
+    replay("accept_encoding", others::accept_encoding);
+}
+
+#[test]
 fn the_frames_corpus_keeps_its_promises() {
     replay("frames", others::frames);
 }

@@ -105,7 +105,7 @@ impl Files {
             Representation::Gzip if self.is_current(origin, request, reply) => {}
             Representation::Gzip => {
                 // A part of a file that may change without a trace would be a part of nobody knows what.
-                let is_sure = origin.is_at_rest() || head.field("range").is_none();
+        let is_sure = origin.validators().is_strong() || head.field("range").is_none();
                 let is_free = is_sure && matches!(compressing, Compressing::NotTried);
                 match self.gzip.as_mut().filter(|_| is_free).and_then(|gzip| gzip.start(origin)) {
                     Some(job) => reply.offload(move || job.run()),
