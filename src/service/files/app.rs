@@ -40,16 +40,16 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.files.lookup(head.path, request.turn, request.unix_time) {
+        match self.files.lookup_waiting(head.path, request.turn, request.unix_time) {
             Lookup::Found(entry) => answer(&entry, head, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::NotFound => page(reply, 404, &[]),
+            Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
-            Lookup::Busy => page(reply, 503, &[("Retry-After", b"1")]),
+            Lookup::Busy | Lookup::Cold(_) => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
                 log::error!("{} could not be read: {e}", head.path.escape_ascii());
                 page(reply, 500, &[]);

@@ -9,6 +9,8 @@ mod cache;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod checks;
+mod cold;
+mod disk;
 mod entry;
 mod lookup;
 mod meta;
@@ -24,7 +26,8 @@ mod testing;
 mod validator;
 
 pub use app::FileApp;
-pub use cache::{Cache, Limits, Usage};
+pub use cache::{Cache, Kept, Limits, Usage};
+pub use cold::{Cold, Warmed};
 pub use entry::{Body, Entry, LoadError};
 pub use lookup::{Files, Lookup};
 pub use meta::{Meta, SETTLE_S, Stamp};
