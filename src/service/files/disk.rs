@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+use crate::reactor::sys::Presence;
+
 /// Where the files of a root lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disk {
@@ -54,17 +56,6 @@ pub(super) fn mount_of(fd: BorrowedFd<'_>) -> Option<u64> {
     let stat = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
     let told = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
     told.then_some(stat.stx_mnt_id)
-}
-
-/// Whether reading would wait, as far as the kernel tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    /// The bytes are in memory.
-    Here,
-    /// They are not, or not all.
-    Away,
-    /// This file system cannot tell: it knows no `RWF_NOWAIT`.
-    Unknown,
 }
 
 /// Whether the first `into.len()` bytes of `file` can be read without waiting; they are left in `into`. A file that

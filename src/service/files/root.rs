@@ -23,10 +23,11 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::disk::{self, Disk, Presence};
+use super::disk::{self, Disk};
 use super::meta::{self, Meta};
 use super::path::RelPath;
 use super::stepwise;
+use crate::reactor::sys::Presence;
 
 /// Flags for a file to be read. `NONBLOCK` keeps a FIFO from blocking the open, `NOCTTY` a terminal from becoming ours.
 pub(super) const READ: OFlags =
@@ -197,6 +198,48 @@ impl Root {
     /// Whether a name that leads to `fd` can be looked at again without waiting for long.
     fn is_near(&self, fd: BorrowedFd<'_>) -> bool {
         self.disk != Disk::Far && self.mount.is_some() && disk::mount_of(fd) == self.mount
+    }
+
+    /// Opens directory `rel` for reading its names. It may wait for the disk.
+    ///
+    /// # Errors
+    /// [`OpenError`], by the table at the head of this module; [`OpenError::NotFound`] also for what is no directory.
+    pub fn open_directory(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
+        if !self.openat2 {
+            return stepwise::open_directory(self.dir.as_fd(), rel, READ);
+        }
+        let flags = READ.union(OFlags::DIRECTORY);
+        self.try_openat2(rel, flags)?
+            .map_or_else(|| stepwise::open_directory(self.dir.as_fd(), rel, READ), Ok)
+    }
+
+    /// What `rel` is, links that stay beneath the root followed, without the right to read it. It may wait for the disk.
+    ///
+    /// # Errors
+    /// As for [`Root::open_file`].
+    pub fn look(&self, rel: &RelPath) -> Result<(Meta, FileType), OpenError> {
+        let named = if self.openat2 { self.try_openat2(rel, NAME_ONLY)? } else { None };
+        let named = match named {
+            Some(named) => named,
+            None => match stepwise::open(self.dir.as_fd(), rel) {
+                Err(OpenError::Directory) => stepwise::open_directory(self.dir.as_fd(), rel, NAME_ONLY)?,
+                other => other?,
+            },
+        };
+        meta::stat_at(named.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno)
+    }
+
+    /// `None` when a filter took `openat2` away, or names do not hold still.
+    fn try_openat2(&self, rel: &RelPath, flags: OFlags) -> Result<Option<OwnedFd>, OpenError> {
+        for _ in 0..TRIES_MAX {
+            match rustix::fs::openat2(&self.dir, rel.as_c_str(), flags, Mode::empty(), BENEATH) {
+                Ok(fd) => return Ok(Some(fd)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOSYS) => break,
+                Err(errno) => return Err(OpenError::from_errno(errno)),
+            }
+        }
+        Ok(None)
     }
 
     /// The state of whatever `rel` names now, in one system call. **Only for comparing** with the [`Meta`] of a file
