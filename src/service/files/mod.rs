@@ -12,6 +12,7 @@ pub mod checks;
 mod cold;
 mod disk;
 mod entry;
+pub mod listing;
 mod lookup;
 mod meta;
 mod mime;

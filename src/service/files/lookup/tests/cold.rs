@@ -1,6 +1,7 @@
 //! Lookups that leave the waiting to a thread.
 
 use super::*;
+use crate::reactor::sys::Presence;
 use rustix::fs::Advice;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ fn write_away(w: &World, name: &str, content: &[u8]) -> bool {
     let file = fs::File::open(w.at(name)).unwrap();
     file.sync_all().unwrap();
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).unwrap();
-    super::super::super::disk::presence(&file, &mut [0]) == super::super::super::disk::Presence::Away
+    super::super::super::disk::presence(&file, &mut [0]) == Presence::Away
 }
 
 fn far() -> Files {
