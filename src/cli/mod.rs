@@ -4,6 +4,7 @@
 
 mod common;
 mod echo;
+mod listing;
 mod respond;
 mod run;
 mod serve;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::cache::{Cache, Kept, Limits, Usage};
 use super::cold::{Cold, Found, Warmed};
 use super::entry::Entry;
+use super::listing::Page;
 use super::path::{self, PathError, RelPath, Resolved};
 use super::redirect;
 use super::root::{Now, OpenError, Opened, Root};
@@ -31,11 +32,13 @@ pub enum Lookup {
     Found(Arc<Entry>),
     /// A directory without its slash: 301 to [`location`](super::location) of this name, with the request's query.
     Redirect(RelPath),
-    /// A directory without an index file, where listings are wanted: [`Listing`](super::listing) reads it. Whether it is
+    /// A directory without an index file, where listings are wanted: [`Listing`](super::listing::Listing) reads it. Whether it is
     /// one is not yet known.
     Directory(RelPath),
     /// To know takes a call that may wait for a disk: [`Cold::run`] makes it, on a thread.
     Cold(Cold),
+    /// A directory's listing, read and written; only from [`Files::find`].
+    Listed(Page),
     /// 404.
     NotFound,
     /// 403.

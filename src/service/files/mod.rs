@@ -25,6 +25,7 @@ mod stepwise;
 #[cfg(test)]
 mod testing;
 mod validator;
+mod waiting;
 
 pub use app::FileApp;
 pub use cache::{Cache, Kept, Limits, Usage};
