@@ -5,6 +5,7 @@
 mod common;
 mod echo;
 mod files;
+mod listing;
 mod respond;
 mod run;
 mod serve;

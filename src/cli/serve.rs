@@ -8,6 +8,7 @@ use tidemill::reactor::Endpoint;
 
 use super::common::Limits;
 use super::files::Files;
+use super::listing::Listing;
 use super::values::endpoint;
 use crate::daemon::Daemon;
 use crate::daemon::failure::Failure;
@@ -27,6 +28,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -37,13 +40,14 @@ slash it is compared with the last part of a path.
 
 Examples:
   tidemill serve                                     the current directory on http://127.0.0.1:8000/
+  tidemill serve ~/Downloads --listing               directories without an index are listed
   tidemill serve site --listen 8080                  ./site on port 8080 of this machine alone
   tidemill serve site --precompressed br,gz --gzip   compressed beforehand, or when it is asked for
   tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4";
 
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
-        let files = Daemon::files(&self.dir, self.files.options()?)?;
+        let files = Daemon::files(&self.dir, self.files.options()?, self.listing.lists())?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
         daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()

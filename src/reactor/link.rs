@@ -75,6 +75,8 @@ pub(crate) enum Outcome {
         asked: usize,
     },
     WouldBlock,
+    /// Its file's bytes are not in memory.
+    Away,
     Interrupted,
     Failed {
         class: &'static Class,
@@ -153,6 +155,8 @@ pub(crate) mod flag {
     pub(crate) const REFILE: u32 = 1 << 26;
     /// Refused at the door: its handler never had it, and it takes nobody's place.
     pub(crate) const REFUSED: u32 = 1 << 24;
+    /// The next bytes of its file are being read in.
+    pub(crate) const AWAY: u32 = 1 << 27;
 }
 use flag::*;
 
@@ -362,6 +366,7 @@ impl Link {
             return None;
         }
         match v.span {
+            Some((0, _)) if self.has(AWAY) => None,
             Some((0, left)) => Some(Step::Op(Op::SendFile { left })),
             Some((before, _)) => Some(Step::Op(Op::Write { max: before, more: true })),
             None if v.tx > 0 => Some(Step::Op(Op::Write { max: v.tx, more: false })),
@@ -386,6 +391,7 @@ impl Link {
         match (out, op) {
             (Outcome::Interrupted, _) => Effect::None,
             (Outcome::WouldBlock, _) => self.would_block(op, now),
+            (Outcome::Away, _) => self.wait_for_file(now),
             (Outcome::Failed { .. }, Op::Discard) => {
                 self.input(Input::End);
                 Effect::Over

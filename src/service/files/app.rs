@@ -1,13 +1,20 @@
 //! The file service as an HTTP application: a request's path, method and conditions in, the file's answer out.
 
+use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::represent::Representation;
-use super::{AcceptEncoding, Body, Entry, Fields, Files, Lookup, Plan, error_page, gzip, location, plan};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::listing::Page;
+use super::represent::{Representation, Seen};
+use super::{
+    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Plan, error_page, gzip, location, plan, waiting,
+};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
 use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
+use crate::reactor::TaskError;
 
 /// Parts of a file up to this size go out in one write with their head; larger ones by `sendfile`.
 const TOGETHER_MAX: u64 = 16 * 1024;
@@ -54,21 +61,33 @@ impl Files {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        let compressing = match self.compressed(reply) {
-            Compressing::Done(entry) => return answer(&entry, request, reply),
-            other => other,
+        let found = match self.made(request, reply) {
+            Made::Ready(entry) => return answer(&entry, request, reply),
+            Made::Chosen(chosen, origin) => return self.send_chosen(chosen, &origin, true, request, reply),
+            Made::Nothing => self.find(path, request, reply),
+            // No thread could be had, or it came to grief: what can be had without one serves as well.
+            Made::Refused(error) => Some(match self.lookup(path, request.turn, request.unix_time) {
+                Lookup::Found(entry) if entry.varies() => {
+                    return self.negotiate(&entry, false, request, reply);
+                }
+                Lookup::Cold(_) | Lookup::Directory(_) => waiting::refused(error),
+                known => known,
+            }),
         };
-        match self.lookup(path, request.turn, request.unix_time) {
-            Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, &compressing, request, reply),
+        // Without an answer, a thread is looking: the request comes again.
+        let Some(found) = found else { return };
+        match found {
+            Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, true, request, reply),
             Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::NotFound => page(reply, 404, &[]),
+            Lookup::Listed(listing) => send_listing(&listing, head, reply),
+            Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
-            Lookup::Busy => page(reply, 503, &[("Retry-After", b"1")]),
+            Lookup::Busy | Lookup::Cold(_) => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
                 log::error!("{} could not be read: {e}", head.path.escape_ascii());
                 page(reply, 500, &[]);
@@ -77,37 +96,63 @@ impl Files {
     }
 
     /// What a thread made of an earlier call for this request.
-    fn compressed<S: 'static>(&mut self, reply: &mut Reply<'_, S>) -> Compressing {
-        let Some(gzip) = &mut self.gzip else { return Compressing::Refused };
-        match reply.take_done::<gzip::Done>() {
-            None => Compressing::NotTried,
-            Some(Ok(done)) => Compressing::Done(gzip.finish(done)),
-            // No thread could be had, or it came to grief: the file as it is serves as well.
-            Some(Err(_)) => Compressing::Refused,
+    fn made<S: 'static>(&mut self, request: &Request<'_>, reply: &mut Reply<'_, S>) -> Made {
+        if let Some(gzip) = &mut self.gzip {
+            match reply.take_done::<gzip::Done>() {
+                Some(Ok(done)) => return Made::Ready(gzip.finish(done)),
+                Some(Err(error)) => return Made::Refused(error),
+                None => {}
+            }
+        }
+        if self.options.codings().is_empty() {
+            return Made::Nothing;
+        }
+        match reply.take_done::<Seen>() {
+            Some(Ok(seen)) => {
+                let accept = AcceptEncoding::parse(request.head.field_all("accept-encoding"));
+                let origin = Arc::clone(&seen.origin);
+                Made::Chosen(self.seen(seen, &accept, request.turn), origin)
+            }
+            Some(Err(error)) => Made::Refused(error),
+            None => Made::Nothing,
         }
     }
 
-    /// Answers with the representation of `origin` that the client likes best of those that can be had.
+    /// Answers with the representation of `origin` that the client likes best of those that can be had. `may_offload`:
+    /// a thread may be asked for it.
     fn negotiate<S: 'static>(
         &mut self,
         origin: &Arc<Entry>,
-        compressing: &Compressing,
+        may_offload: bool,
         request: &Request<'_>,
         reply: &mut Reply<'_, S>,
     ) {
-        let head = request.head;
-        let accept = AcceptEncoding::parse(head.field_all("accept-encoding"));
+        let accept = AcceptEncoding::parse(request.head.field_all("accept-encoding"));
         if accept.is_plain() {
             return answer(origin, request, reply);
         }
-        match self.represent(origin, &accept, request.turn, request.unix_time) {
+        let chosen = self.represent(origin, &accept, request.turn, request.unix_time);
+        self.send_chosen(chosen, origin, may_offload, request, reply);
+    }
+
+    fn send_chosen<S: 'static>(
+        &mut self,
+        chosen: Representation,
+        origin: &Arc<Entry>,
+        may_offload: bool,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
+        match chosen {
             Representation::Ready(entry) => answer(&entry, request, reply),
+            Representation::Beside(look) if may_offload => reply.offload(move || look.run()),
+            Representation::Beside(_) => answer(origin, request, reply),
             Representation::Gzip if self.is_current(origin, request, reply) => {}
             Representation::Gzip => {
                 // A part of a file that may change without a trace would be a part of nobody knows what.
-        let is_sure = origin.validators().is_strong() || head.field("range").is_none();
-                let is_free = is_sure && matches!(compressing, Compressing::NotTried);
-                match self.gzip.as_mut().filter(|_| is_free).and_then(|gzip| gzip.start(origin)) {
+                let is_sure = origin.validators().is_strong() || request.head.field("range").is_none();
+                let gzip = self.gzip.as_mut().filter(|_| is_sure && may_offload);
+                match gzip.and_then(|gzip| gzip.start(origin)) {
                     Some(job) => reply.offload(move || job.run()),
                     None => answer(origin, request, reply),
                 }
@@ -138,14 +183,23 @@ impl Files {
     }
 }
 
-/// Whether an original may be compressed for this request.
-enum Compressing {
-    /// It may.
-    NotTried,
-    /// It may not, or could not.
-    Refused,
-    /// It was: this is to be sent.
-    Done(Arc<Entry>),
+/// What came of a thread's work for this request.
+enum Made {
+    /// None was asked for.
+    Nothing,
+    /// It was not done.
+    Refused(TaskError),
+    /// This is to be sent.
+    Ready(Arc<Entry>),
+    /// This is to be done next, of this original.
+    Chosen(Representation, Arc<Entry>),
+}
+
+fn send_listing<S: 'static>(listing: &Page, head: &Head<'_>, reply: &mut Reply<'_, S>) {
+    if head.field_all("if-none-match").any(|value| listing.is_current(value)) {
+        return reply.file_head(304, listing.lines_not_modified());
+    }
+    reply.shared(200, &listing.lines, &listing.body, 0..listing.body.len());
 }
 
 fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {
@@ -208,6 +262,10 @@ fn send<S: 'static>(
             // A small part of a large file: one read and one write cost less than a separate sendfile.
             let mut part = vec![0; len as usize];
             match read_exact_at(file.as_fd(), &mut part, range.start) {
+                // Its bytes are on the disk, or the file system does not tell: they are read in before they are sent.
+                Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::AGAIN | Errno::OPNOTSUPP)) => {
+                    reply.file(status, lines, file, range);
+                }
                 Ok(()) => reply.shared(status, lines, &part.into(), 0..len as usize),
                 Err(e) => {
                     log::error!("a file could not be read: {e}");
@@ -218,13 +276,15 @@ fn send<S: 'static>(
     }
 }
 
+/// Reads what is in memory, and fails with `EAGAIN` for what is not.
 fn read_exact_at(file: std::os::fd::BorrowedFd<'_>, into: &mut [u8], offset: u64) -> std::io::Result<()> {
     let mut done = 0;
     while done < into.len() {
-        match rustix::io::pread(file, &mut into[done..], offset + done as u64) {
+        let rest = &mut [IoSliceMut::new(&mut into[done..])];
+        match rustix::io::preadv2(file, rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
             Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => done += n,
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }

@@ -9,10 +9,13 @@ mod cache;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod checks;
+mod cold;
+mod disk;
 mod encoding;
 mod entry;
 mod glob;
 mod gzip;
+pub mod listing;
 mod lookup;
 mod meta;
 mod mime;
@@ -27,9 +30,11 @@ mod stepwise;
 #[cfg(test)]
 mod testing;
 mod validator;
+mod waiting;
 
 pub use app::FileApp;
-pub use cache::{Cache, Limits, Usage};
+pub use cache::{Cache, Kept, Limits, Usage};
+pub use cold::{Cold, Warmed};
 pub use encoding::{AcceptEncoding, Coding};
 pub use entry::{Body, Entry, LoadError};
 pub use glob::{Glob, GlobError};

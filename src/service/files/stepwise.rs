@@ -29,14 +29,7 @@ const TRIES_MAX: u32 = 16;
 /// Opens `rel` beneath `root` for reading. The caller checks the type of what comes back, for the name may have
 /// changed hands at the last moment; that it lies beneath the root is certain.
 pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath, symlinks: Symlinks) -> Result<OwnedFd, OpenError> {
-    let mut walk = Walk {
-        root,
-        follows: symlinks != Symlinks::None,
-        held: Vec::new(),
-        pending: Vec::new(),
-        links: 0,
-        tries: 0,
-    };
+    let mut walk = Walk::new(root, symlinks);
     walk.push_segments(rel.as_bytes())?;
     while let Some(segment) = walk.pending.pop() {
         if let Some(file) = walk.step(segment)? {
@@ -44,6 +37,23 @@ pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath, symlinks: Symlinks) -> R
         }
     }
     Err(OpenError::Directory)
+}
+
+/// Opens directory `rel` beneath `root` with `flags`.
+pub(super) fn open_directory(
+    root: BorrowedFd<'_>,
+    rel: &RelPath,
+    flags: OFlags,
+    symlinks: Symlinks,
+) -> Result<OwnedFd, OpenError> {
+    let mut walk = Walk::new(root, symlinks);
+    walk.push_segments(rel.as_bytes())?;
+    while let Some(segment) = walk.pending.pop() {
+        if walk.step(segment)?.is_some() {
+            return Err(OpenError::NotFound);
+        }
+    }
+    walk.open_at(c".", flags.union(OFlags::DIRECTORY)).map_err(OpenError::from_errno)
 }
 
 struct Walk<'r> {
@@ -57,7 +67,12 @@ struct Walk<'r> {
     tries: u32,
 }
 
-impl Walk<'_> {
+impl<'r> Walk<'r> {
+    fn new(root: BorrowedFd<'r>, symlinks: Symlinks) -> Self {
+        let follows = symlinks != Symlinks::None;
+        Self { root, follows, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 }
+    }
+
     fn step(&mut self, segment: CString) -> Result<Option<OwnedFd>, OpenError> {
         match segment.as_bytes() {
             b"" | b"." => return Ok(None),

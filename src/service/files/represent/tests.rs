@@ -22,9 +22,17 @@ fn plant(dir: &Path, name: &str, content: &[u8], mtime: u64) {
 }
 
 fn found(files: &mut Files, path: &str, turn: u64) -> Arc<Entry> {
-    match files.lookup(path.as_bytes(), turn, LATER) {
+    match files.lookup_waiting(path.as_bytes(), turn, LATER) {
         Lookup::Found(entry) => entry,
         other => panic!("{other:?}"),
+    }
+}
+
+/// What is to be sent, after a look at the disk if one is needed.
+fn represented(files: &mut Files, origin: &Arc<Entry>, accept: &AcceptEncoding, turn: u64) -> Representation {
+    match files.represent(origin, accept, turn, LATER) {
+        Representation::Beside(look) => files.seen(look.run(), accept, turn),
+        known => known,
     }
 }
 
@@ -32,7 +40,8 @@ fn found(files: &mut Files, path: &str, turn: u64) -> Arc<Entry> {
 fn sent(files: &mut Files, path: &str, accept: &str, turn: u64) -> String {
     let origin = found(files, path, turn);
     let accept = AcceptEncoding::parse([accept.as_bytes()]);
-    match files.represent(&origin, &accept, turn, LATER) {
+    match represented(files, &origin, &accept, turn) {
+        Representation::Beside(_) => "looked for".to_owned(),
         Representation::Gzip => "*".to_owned(),
         Representation::Ready(entry) => match entry.body() {
             Body::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -85,7 +94,7 @@ fn each_representation_has_its_own_tag_and_says_what_it_is() {
     let mut files = files(dir.path(), Options::default().precompressed(&Coding::ALL));
     let origin = found(&mut files, "/a.js", 1);
     let accept = AcceptEncoding::parse([&b"br"[..]]);
-    let Representation::Ready(br) = files.represent(&origin, &accept, 1, LATER) else { panic!() };
+    let Representation::Ready(br) = represented(&mut files, &origin, &accept, 1) else { panic!() };
     assert_ne!(br.validators().etag(), origin.validators().etag());
     assert!(br.validators().is_strong() && origin.validators().is_strong());
     assert_eq!((br.coding(), origin.coding()), (Some(Coding::Brotli), None));
@@ -166,7 +175,7 @@ fn compressing_comes_after_what_lies_there_in_the_same_coding() {
     let done = store.start(&origin).unwrap().run();
     let made = store.finish(done);
     let accept = AcceptEncoding::parse([&b"gzip"[..]]);
-    let Representation::Ready(kept) = only.represent(&origin, &accept, 2, LATER) else { panic!() };
+    let Representation::Ready(kept) = represented(&mut only, &origin, &accept, 2) else { panic!() };
     assert!(Arc::ptr_eq(&kept, &made));
     only.clear();
     assert_eq!(sent(&mut only, "/b.js", "gzip", 3), "*");
@@ -192,7 +201,7 @@ fn index_files_are_tried_in_their_order_also_when_an_earlier_one_comes_later() {
         Limits::default(),
         Options::default().index([]).unwrap(),
     );
-    assert!(matches!(none.lookup(b"/", 1, LATER), Lookup::NotFound));
+    assert!(matches!(none.lookup_waiting(b"/", 1, LATER), Lookup::NotFound));
 }
 
 #[test]
@@ -201,7 +210,7 @@ fn hidden_files_are_found_only_where_they_are_allowed() {
     let dir = tempfile::tempdir().unwrap();
     plant(dir.path(), ".env", b"secret", OLD);
     let mut refused = files(dir.path(), Options::default());
-    assert!(matches!(refused.lookup(b"/.env", 1, LATER), Lookup::NotFound));
+    assert!(matches!(refused.lookup_waiting(b"/.env", 1, LATER), Lookup::NotFound));
     let mut allowed = files(dir.path(), Options::default().hidden(Hidden::Allow));
     assert_eq!(sent(&mut allowed, "/.env", "", 1), "secret");
     assert_eq!(sent(&mut allowed, "/.env", "", 2), "secret");
