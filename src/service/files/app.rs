@@ -54,10 +54,10 @@ impl Files {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        let compressing = match self.compressed(reply) {
-            Compressing::Done(entry) => return answer(&entry, request, reply),
-            other => other,
-        };
+        let compressing = self.compressed(reply);
+        if let Compressing::Done(entry) = &compressing {
+            return answer(entry, request, reply);
+        }
         match self.lookup(path, request.turn, request.unix_time) {
             Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, &compressing, request, reply),
             Lookup::Found(entry) => answer(&entry, request, reply),
@@ -105,7 +105,7 @@ impl Files {
             Representation::Gzip if self.is_current(origin, request, reply) => {}
             Representation::Gzip => {
                 // A part of a file that may change without a trace would be a part of nobody knows what.
-        let is_sure = origin.validators().is_strong() || head.field("range").is_none();
+                let is_sure = origin.validators().is_strong() || head.field("range").is_none();
                 let is_free = is_sure && matches!(compressing, Compressing::NotTried);
                 match self.gzip.as_mut().filter(|_| is_free).and_then(|gzip| gzip.start(origin)) {
                     Some(job) => reply.offload(move || job.run()),

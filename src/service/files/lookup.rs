@@ -120,12 +120,12 @@ impl Files {
         let is_new = key.as_bytes() != raw_path || self.options.index_names().len() > 1;
         let kept = if is_new { self.cache.find(key.as_bytes(), &self.root, turn) } else { None };
         if !resolved.dir {
-            return kept.map(Lookup::Found).unwrap_or_else(|| {
-                self.open(&key, &resolved.rel, turn, now_unix).unwrap_or_else(|error| match error {
-                    OpenError::Directory => Lookup::Redirect(resolved.rel.clone()),
-                    other => verdict(other),
-                })
-            });
+            return match kept
+                .map_or_else(|| self.open(&key, &resolved.rel, turn, now_unix), |e| Ok(Lookup::Found(e)))
+            {
+                Err(OpenError::Directory) => Lookup::Redirect(resolved.rel.clone()),
+                found => found.unwrap_or_else(verdict),
+            };
         }
         let options = Arc::clone(&self.options);
         for name in options.index_names() {
