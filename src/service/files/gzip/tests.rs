@@ -90,7 +90,8 @@ fn another_state_of_a_file_is_another_file() {
 #[test]
 fn a_file_that_has_not_come_to_rest_is_compressed_and_not_kept() {
     let dir = site(&[("a.txt", &[b'a'; 5000])]);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let written = std::fs::metadata(dir.path().join("a.txt")).unwrap().modified().unwrap();
+    let now = written.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let origin = entry(dir.path(), "/a.txt", 1 << 30, now);
     let mut store = Store::new(Gzip::default());
     let sent = finished(&mut store, &origin);
