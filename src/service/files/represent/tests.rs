@@ -6,7 +6,7 @@ use super::super::entry::Body;
 use super::super::gzip::Gzip;
 use super::super::lookup::Lookup;
 use super::super::options::Options;
-use super::super::root::Root;
+use super::super::root::{Resolver, Root};
 use super::super::testing::{LATER, make_fifo, set_mtime};
 use super::*;
 
@@ -214,4 +214,67 @@ fn hidden_files_are_found_only_where_they_are_allowed() {
     let mut allowed = files(dir.path(), Options::default().hidden(Hidden::Allow));
     assert_eq!(sent(&mut allowed, "/.env", "", 1), "secret");
     assert_eq!(sent(&mut allowed, "/.env", "", 2), "secret");
+}
+
+/// Files of which every look may wait, as far as is known.
+fn far(dir: &Path, options: Options) -> Files {
+    Files::with_options(Root::open_with(dir, Resolver::Stepwise).unwrap(), Limits::default(), options)
+}
+
+#[test]
+fn where_a_look_may_wait_a_thread_looks_and_finds_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "text ".repeat(1000);
+    for (name, content) in
+        [("a.js", &*text), ("a.js.zst", "zst"), ("b.js", &text), ("b.js.br", "br"), ("b.js.gz", "gz")]
+    {
+        plant(dir.path(), name, content.as_bytes(), OLD);
+    }
+    let beside = Options::default().precompressed(&Coding::ALL);
+    let both = beside.clone().gzip(Some(Gzip::default()));
+    for (options, accept) in [&beside, &both].into_iter().flat_map(|options| {
+        [
+            "br",
+            "gzip",
+            "zstd",
+            "*",
+            "gzip, br;q=0.5",
+            "zstd;q=0.5, gzip",
+            "gzip;q=0.5, zstd",
+            "identity",
+            "deflate",
+        ]
+        .map(|accept| (options, accept))
+    }) {
+        let (mut near, mut far) = (files(dir.path(), options.clone()), far(dir.path(), options.clone()));
+        for path in ["/a.js", "/b.js"] {
+            for turn in 0..3 {
+                assert_eq!(
+                    sent(&mut far, path, accept, turn),
+                    sent(&mut near, path, accept, turn),
+                    "{path} {accept}"
+                );
+            }
+        }
+    }
+    let mut far = far(dir.path(), beside);
+    let origin = found(&mut far, "/a.js", 1);
+    let accept = AcceptEncoding::parse([&b"br, zstd"[..]]);
+    assert!(matches!(far.represent(&origin, &accept, 1, LATER), Representation::Beside(_)));
+}
+
+#[test]
+fn index_files_are_tried_in_their_order_where_each_look_may_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::default().index(["first.html", "second.html", "third.html"]).unwrap();
+    let mut far = far(dir.path(), options).list(true);
+    assert!(matches!(far.lookup_waiting(b"/", 1, LATER), Lookup::Directory(rel) if rel.is_root()));
+    plant(dir.path(), "third.html", b"third", OLD);
+    assert_eq!(sent(&mut far, "/", "", 2), "third");
+    assert_eq!(sent(&mut far, "/", "", 3), "third");
+    plant(dir.path(), "first.html", b"first", OLD);
+    assert_eq!(sent(&mut far, "/", "", 4), "first");
+    std::fs::remove_file(dir.path().join("first.html")).unwrap();
+    std::fs::create_dir(dir.path().join("second.html")).unwrap();
+    assert_eq!(sent(&mut far, "/", "", 5), "third");
 }
