@@ -78,6 +78,8 @@ pub struct Decoder {
     /// Text or Binary, while a message is under way.
     kind: Option<Opcode>,
     frame: Option<Open>,
+    /// Data frames that have begun.
+    frames: u64,
     /// The message was given out and goes at the next call.
     given: bool,
     control: [u8; CONTROL_MAX],
@@ -95,6 +97,7 @@ impl Decoder {
             checked: 0,
             kind: None,
             frame: None,
+            frames: 0,
             given: false,
             control: [0; CONTROL_MAX],
             fault: None,
@@ -134,9 +137,9 @@ impl Decoder {
         }
     }
 
-    /// Whether a data frame has begun whose end has not come.
-    pub const fn is_inside_frame(&self) -> bool {
-        self.frame.is_some()
+    /// The data frame that has begun and not ended: its number, and how many bytes of it have come.
+    pub(super) fn arriving(&self) -> Option<(u64, u64)> {
+        self.frame.map(|frame| (self.frames, frame.phase))
     }
 
     /// Bytes of memory that the message takes.
@@ -177,6 +180,7 @@ impl Decoder {
         }
         let frame = Open { fin: header.fin, mask: header.mask, phase: 0, left: header.len };
         self.frame = Some(frame);
+        self.frames = self.frames.saturating_add(1);
         if header.len == 0 { self.payload(frame, &[]) } else { Ok(None) }
     }
 

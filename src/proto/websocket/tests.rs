@@ -135,7 +135,7 @@ fn an_announced_length_takes_no_memory_before_its_bytes() {
         assert_eq!(decoder.decode(&[0; 10]), Ok((10, None)));
     }
     assert!((1000..=2000).contains(&decoder.held()), "{}", decoder.held());
-    assert!(decoder.is_inside_frame());
+    assert_eq!(decoder.arriving(), Some((1, 1000)));
 }
 
 #[test]
