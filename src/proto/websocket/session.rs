@@ -252,3 +252,6 @@ impl<S: 'static, W: WebSocket<S>> Raw<S> for Session<W> {
         self.handler.on_close(state, &closed, cx);
     }
 }
+
+#[cfg(test)]
+mod tests;
