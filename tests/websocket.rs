@@ -73,12 +73,19 @@ fn closed(socket: &mut WebSocket<TcpStream>) -> (u16, String) {
             Message::Close(said) => {
                 let said = said.expect("a code");
                 match socket.read() {
-                    Err(Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {}
+                    Err(
+                        Error::ConnectionClosed
+                        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+                    ) => {}
                     other => panic!("not the end: {other:?}"),
                 }
                 return (said.code.into(), said.reason.to_string());
             }
-            Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Text(_)
+            | Message::Binary(_)
+            | Message::Ping(_)
+            | Message::Pong(_)
+            | Message::Frame(_) => {}
         }
     }
 }

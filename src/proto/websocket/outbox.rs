@@ -116,7 +116,12 @@ impl Outbox {
     }
 
     /// Sends the Close frame, once; `None` sends one without a code. Whether it is the first.
-    pub(super) fn close(&mut self, tx: Option<&mut Output<'_>>, code: Option<CloseCode>, reason: &str) -> bool {
+    pub(super) fn close(
+        &mut self,
+        tx: Option<&mut Output<'_>>,
+        code: Option<CloseCode>,
+        reason: &str,
+    ) -> bool {
         if self.closed.is_some() || self.gone {
             return false;
         }

@@ -12,10 +12,10 @@ use super::close::{CloseCode, CloseFrame};
 use super::decode::{Decoder, Event, Limits};
 use super::fault::{self, Fault};
 use super::frame;
+use super::handler::{Closed, WebSocket};
 use super::outbox::Outbox;
 use super::pulse::{Beat, Bounds, Pulse};
 use super::socket::Socket;
-use super::handler::{Closed, WebSocket};
 use crate::proto::http1::{Cx, Raw, RawIo};
 use crate::reactor::class::Class;
 use crate::reactor::{Report, Time};
@@ -53,7 +53,10 @@ pub(super) struct Session<W> {
 
 impl<W> fmt::Debug for Session<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("out", &self.out).field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("out", &self.out)
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +107,8 @@ impl<W> Session<W> {
             let Some(event) = event else { break };
             let protocol = self.protocol.as_deref();
             let open = self.out.borrow().closed().is_none();
-            let socket = &mut Socket { io, out: &self.out, protocol, close_timeout: self.terms.close_timeout };
+            let socket =
+                &mut Socket { io, out: &self.out, protocol, close_timeout: self.terms.close_timeout };
             match event {
                 Event::Close(said) => {
                     self.goodbye = Some(Goodbye {

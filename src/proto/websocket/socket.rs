@@ -25,7 +25,10 @@ pub struct Socket<'s, 'a, S: 'static> {
 
 impl<S: 'static> fmt::Debug for Socket<'_, '_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("io", &self.io).field("protocol", &self.protocol).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("io", &self.io)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
     }
 }
 

@@ -108,7 +108,8 @@ pub fn upgrade<S: 'static>(
     match negotiate(request.head, &config.origins, &config.protocols) {
         Ok(accept) => {
             let session = Session::new(socket, config.terms(), accept.protocol);
-            let mut fields = vec![("Upgrade", &b"websocket"[..]), ("Sec-WebSocket-Accept", accept.key.as_bytes())];
+            let mut fields =
+                vec![("Upgrade", &b"websocket"[..]), ("Sec-WebSocket-Accept", accept.key.as_bytes())];
             fields.extend(accept.protocol.map(|name| ("Sec-WebSocket-Protocol", name.as_bytes())));
             reply.upgrade(&fields, Box::new(session));
             true
