@@ -3,6 +3,7 @@
 //! It keeps frames whole and in order, whoever sends them: the connection's own handler, or another one's through a
 //! [`Sender`](super::Sender). It makes no decision about the connection.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use super::close::{self, CloseCode};
@@ -39,9 +40,8 @@ impl std::error::Error for SendError {}
 /// Frames on their way to the peer.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// What did not fit the transmit buffer, from `at`.
-    rest: Vec<u8>,
-    at: usize,
+    /// What did not fit the transmit buffer.
+    rest: VecDeque<u8>,
     max: usize,
     /// What the fragments that were sent began as, until their last.
     part: Option<Opcode>,
@@ -53,17 +53,17 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Keeps at most `max` bytes waiting, or one frame of any size.
     pub(super) const fn new(max: usize) -> Self {
-        Self { rest: Vec::new(), at: 0, max, part: None, closed: None, gone: false }
+        Self { rest: VecDeque::new(), max, part: None, closed: None, gone: false }
     }
 
     /// Whether all that was sent stands in the transmit buffer or beyond.
-    pub(super) const fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Bytes that wait behind the transmit buffer.
     pub(super) fn waiting(&self) -> usize {
-        self.rest.len().saturating_sub(self.at)
+        self.rest.len()
     }
 
     /// The code of the Close frame that was sent.
@@ -74,8 +74,7 @@ impl Outbox {
     /// Nothing can be sent any more.
     pub(super) fn end(&mut self) {
         self.gone = true;
-        self.rest = Vec::new();
-        self.at = 0;
+        self.rest = VecDeque::new();
     }
 
     /// Sends a message, or one fragment of it. `tx` is `None` when the transmit buffer cannot be reached now.
@@ -134,14 +133,16 @@ impl Outbox {
 
     /// Moves what waits into the transmit buffer; whether nothing waits any more.
     pub(super) fn flush(&mut self, tx: &mut Output<'_>) -> bool {
-        if !self.rest.is_empty() {
-            self.at += tx.write(self.rest.get(self.at..).unwrap_or_default());
-            if self.at < self.rest.len() {
+        while !self.rest.is_empty() {
+            let (first, _) = self.rest.as_slices();
+            let (len, n) = (first.len(), tx.write(first));
+            self.rest.drain(..n);
+            if n < len {
                 return false;
             }
-            self.rest = Vec::new();
-            self.at = 0;
         }
+        // An empty queue keeps no memory.
+        self.rest = VecDeque::new();
         true
     }
 
@@ -162,16 +163,8 @@ impl Outbox {
                 Some(tx) if self.rest.is_empty() => tx.write(part),
                 _ => 0,
             };
-            self.keep(part.get(sent..).unwrap_or_default());
+            self.rest.extend(part.get(sent..).unwrap_or_default());
         }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.at > 0 && self.rest.len().saturating_add(bytes.len()) > self.rest.capacity() {
-            self.rest.drain(..self.at);
-            self.at = 0;
-        }
-        self.rest.extend_from_slice(bytes);
     }
 }
 

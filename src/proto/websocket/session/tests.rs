@@ -22,7 +22,12 @@ struct Room {
 }
 
 impl App for Room {
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, cx: &mut Cx<'_, Self>) {
+        if request.head.path == b"/last" && reply.take_done::<()>().is_none() {
+            // The drain begins before the thread is done.
+            cx.handle().stop(S * 60);
+            return reply.offload(|| ());
+        }
         upgrade(request, reply, &self.config, Member { left: 0 });
     }
 }
@@ -356,6 +361,17 @@ fn a_drain_says_1001_and_waits_for_the_answer() {
         talk.say(&close(1001, ""));
         assert_eq!(talk.ended(), "finished");
     });
+}
+
+#[test]
+fn a_handshake_that_was_under_way_when_the_drain_began_is_told_of_it() {
+    let mut talk = Talk::new(&WebSocketConfig::default(), Way::Whole);
+    talk.probe.accept();
+    talk.probe.recv(REQUEST.replace("GET /", "GET /last").as_bytes());
+    let sent = talk.probe.sent();
+    let frames = sent.strip_prefix(ANSWER.as_bytes()).unwrap_or_else(|| panic!("{}", sent.escape_ascii()));
+    let (told, fault) = arrivals(frames, &[], Side::Server, Limits::default());
+    assert_eq!((told, fault), (vec![said(1001, "the server stops")], None));
 }
 
 #[test]
