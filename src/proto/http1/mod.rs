@@ -12,7 +12,6 @@ mod reply;
 mod response;
 pub mod server;
 
-#[allow(unused_imports, reason = "for the services above")]
 pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};
 pub use response::{Body, Pieces, Response};

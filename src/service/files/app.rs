@@ -9,11 +9,12 @@ use rustix::io::{Errno, ReadWriteFlags};
 use super::listing::Page;
 use super::represent::{Representation, Seen};
 use super::{
-    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Plan, error_page, gzip, location, plan, waiting,
+    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, gzip, location, plan,
+    waiting,
 };
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
-use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
+use crate::proto::http1::{App, BodyPlan, Cx, Part, Reply, Request};
 use crate::reactor::TaskError;
 
 /// Parts of a file up to this size go out in one write with their head; larger ones by `sendfile`.
@@ -66,13 +67,13 @@ impl Files {
             Made::Chosen(chosen, origin) => return self.send_chosen(chosen, &origin, true, request, reply),
             Made::Nothing => self.find(path, request, reply),
             // No thread could be had, or it came to grief: what can be had without one serves as well.
-            Made::Refused(error) => Some(match self.lookup(path, request.turn, request.unix_time) {
-                Lookup::Found(entry) if entry.varies() => {
-                    return self.negotiate(&entry, false, request, reply);
+            Made::Refused(error) => match self.lookup(path, request.turn, request.unix_time) {
+                Lookup::Found(entry) => return self.negotiate(&entry, false, request, reply),
+                found if matches!(found, Lookup::Cold(_) | Lookup::Directory(_)) => {
+                    Some(waiting::refused(error))
                 }
-                Lookup::Cold(_) | Lookup::Directory(_) => waiting::refused(error),
-                known => known,
-            }),
+                found => Some(found),
+            },
         };
         // Without an answer, a thread is looking: the request comes again.
         let Some(found) = found else { return };
@@ -128,7 +129,7 @@ impl Files {
         reply: &mut Reply<'_, S>,
     ) {
         let accept = AcceptEncoding::parse(request.head.field_all("accept-encoding"));
-        if accept.is_plain() {
+        if accept.is_plain() || !origin.varies() {
             return answer(origin, request, reply);
         }
         let chosen = self.represent(origin, &accept, request.turn, request.unix_time);
@@ -172,8 +173,8 @@ impl Files {
         let Some(listed) = head.field("if-none-match") else { return false };
         let bare = Entry::gzipped(origin, Arc::new([]), &config.mark());
         let is_head = head.method == Method::Head;
-        let mut tags = Vec::new();
-        let is_fresh = plan(is_head, 0, bare.validators(), &conditions(head, &mut tags)) == Plan::NotModified;
+        let fields = Fields::from_lines(head.fields(), request.unix_time);
+        let is_fresh = plan(is_head, 0, bare.validators(), &fields) == Plan::NotModified;
         // `*` is true of any representation, also of the original, which may be what there will be.
         if !is_fresh || listed.trim_ascii() == b"*" {
             return false;
@@ -214,19 +215,28 @@ fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8
 }
 
 fn answer<S: 'static>(entry: &Entry, request: &Request<'_>, reply: &mut Reply<'_, S>) {
-    let head = request.head;
-    let is_head = head.method == Method::Head;
-    let mut tags = Vec::new();
-    let fields = conditions(head, &mut tags);
+    let is_head = request.head.method == Method::Head;
+    let fields = Fields::from_lines(request.head.fields(), request.unix_time);
     match plan(is_head, entry.size(), entry.validators(), &fields) {
         Plan::Full { len } => send(entry, 200, entry.fields_full(), 0..len, is_head, reply),
         Plan::NotModified => reply.file_head(304, entry.fields_not_modified()),
+        Plan::PreconditionFailed => failed(entry, reply),
         part @ Plan::Partial { .. } => {
             let range = part.bytes();
             let mut lines = entry.fields_partial().to_vec();
             content_range(&mut lines, &part);
             push_field(&mut lines, "Content-Length", &(range.end - range.start).to_string());
             send(entry, 206, &lines, range, is_head, reply);
+        }
+        // `Content-Encoding` before several parts would be read as that of the parts' frame.
+        Plan::Parts { total, .. } if entry.coding().is_some() => {
+            send(entry, 200, entry.fields_full(), 0..total, is_head, reply);
+        }
+        Plan::Parts { parts, total } => {
+            match Multipart::new(&parts, total, entry.content_type(), entry.validators().etag()) {
+                Some(multipart) => send_parts(entry, &multipart, reply),
+                None => send(entry, 200, entry.fields_full(), 0..total, is_head, reply),
+            }
         }
         bad @ Plan::Unsatisfiable { .. } => {
             let value = bad.content_range().unwrap_or_default();
@@ -236,6 +246,44 @@ fn answer<S: 'static>(entry: &Entry, request: &Request<'_>, reply: &mut Reply<'_
                 ("Vary", b"Accept-Encoding"),
             ];
             page(reply, 416, fields.get(..2 + usize::from(entry.varies())).unwrap_or(&fields));
+        }
+    }
+}
+
+/// 412 tells the client the validators of what is there.
+fn failed<S: 'static>(entry: &Entry, reply: &mut Reply<'_, S>) {
+    let date = entry.validators().last_modified();
+    let mut fields = vec![("ETag", entry.validators().etag().as_bytes())];
+    fields.extend(date.as_ref().map(|date| ("Last-Modified", date.as_bytes())));
+    fields.extend(entry.varies().then_some(("Vary", &b"Accept-Encoding"[..])));
+    page(reply, 412, &fields);
+}
+
+/// 206 with several parts. The fields are those of one part, but for the type, which each part has in its own head.
+fn send_parts<S: 'static>(entry: &Entry, multipart: &Multipart, reply: &mut Reply<'_, S>) {
+    let mut lines = Vec::with_capacity(512);
+    for line in entry.fields_partial().split_inclusive(|&b| b == b'\n') {
+        let is_type = line.get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"));
+        lines.extend_from_slice(if is_type { b"" } else { line });
+    }
+    push_field(&mut lines, "Content-Type", &multipart.content_type());
+    push_field(&mut lines, "Content-Length", &multipart.content_length().to_string());
+    match entry.body() {
+        Body::Bytes(bytes) => match multipart.body(bytes) {
+            Some(body) => {
+                let len = body.len();
+                reply.shared(206, &lines, &body.into(), 0..len);
+            }
+            None => page(reply, 500, &[]),
+        },
+        Body::File(file) => {
+            let mut parts = Vec::with_capacity(multipart.parts().len() * 2 + 1);
+            for (head, range) in multipart.parts() {
+                parts.push(Part::Bytes(head.as_bytes().to_vec()));
+                parts.push(Part::File(Arc::clone(file), range.clone()));
+            }
+            parts.push(Part::Bytes(multipart.end().as_bytes().to_vec()));
+            reply.parts(206, &lines, parts);
         }
     }
 }
@@ -289,50 +337,6 @@ fn read_exact_at(file: std::os::fd::BorrowedFd<'_>, into: &mut [u8], offset: u64
         }
     }
     Ok(())
-}
-
-/// The request's conditions. A list may come in several lines, which are joined; a field that may come once and
-/// comes twice counts as absent.
-fn conditions<'a>(head: &Head<'a>, tags: &'a mut Vec<u8>) -> Fields<'a> {
-    let mut f = Fields::default();
-    let (mut tag_lines, mut twice) = (0, [0u8; 3]);
-    for (name, value) in head.fields() {
-        let name = name.as_bytes();
-        // Most requests have none of these: the length and the first letter tell in one comparison.
-        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
-            (5, Some(b'r')) if name.eq_ignore_ascii_case(b"range") => {
-                twice[0] += 1;
-                f.range = Some(value);
-            }
-            (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => {
-                twice[1] += 1;
-                f.if_range = Some(value);
-            }
-            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => {
-                tag_lines += 1;
-                f.if_none_match = Some(value);
-            }
-            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => {
-                twice[2] += 1;
-                f.if_modified_since = Some(value);
-            }
-            _ => {}
-        }
-    }
-    let [range, if_range, since] = twice.map(|n| n > 1);
-    f.range = f.range.filter(|_| !range && !if_range);
-    f.if_range = f.if_range.filter(|_| !if_range);
-    f.if_modified_since = f.if_modified_since.filter(|_| !since);
-    if tag_lines > 1 {
-        for value in head.field_all("if-none-match") {
-            if !tags.is_empty() {
-                tags.push(b',');
-            }
-            tags.extend_from_slice(value);
-        }
-        f.if_none_match = Some(tags);
-    }
-    f
 }
 
 fn content_range(lines: &mut Vec<u8>, plan: &Plan) {
