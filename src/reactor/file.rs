@@ -17,8 +17,10 @@ use super::close;
 use super::core::Core;
 use super::handle::Remote;
 use super::id::ConnId;
+#[cfg(any(test, feature = "testing"))]
+use super::link::NONE;
+use super::link::Phase;
 use super::link::flag::*;
-use super::link::{NONE, Phase};
 use super::service::contain;
 use super::sys::{Presence, read_ahead};
 use super::workers::JobId;

@@ -362,11 +362,10 @@ impl Link {
     }
 
     fn next_write(&self, v: View) -> Option<Step> {
-        if !self.ready.any(Ready::WRITABLE) {
+        if !self.ready.any(Ready::WRITABLE) || (self.has(AWAY) && matches!(v.span, Some((0, _)))) {
             return None;
         }
         match v.span {
-            Some((0, _)) if self.has(AWAY) => None,
             Some((0, left)) => Some(Step::Op(Op::SendFile { left })),
             Some((before, _)) => Some(Step::Op(Op::Write { max: before, more: true })),
             None if v.tx > 0 => Some(Step::Op(Op::Write { max: v.tx, more: false })),

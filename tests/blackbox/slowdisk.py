@@ -17,7 +17,7 @@ from pathlib import Path
 LOOKUP, FORGET, GETATTR, READLINK, OPEN, READ, STATFS, RELEASE = 1, 2, 3, 5, 14, 15, 17, 18
 INIT, OPENDIR, READDIR, RELEASEDIR, ACCESS, INTERRUPT, DESTROY, BATCH_FORGET = 26, 27, 28, 29, 34, 36, 38, 42
 FLUSH = 25
-ASYNC_READ = 1 << 0
+ASYNC_READ, PARALLEL_DIROPS = 1 << 0, 1 << 18
 HEADER = struct.Struct("<IIQQIIIHH")
 BLOCK = 1 << 20
 TTL_SECONDS = 3600
@@ -113,7 +113,7 @@ class SlowDisk:
     def _reply(self, code, node, body):
         if code == INIT:
             _, _, readahead, flags = struct.unpack_from("<IIII", body)
-            return struct.pack("<IIIIHHIIHHI28x", 7, 31, readahead, flags & ASYNC_READ, 64, 48, BLOCK, 1, 0, 0, 0)
+            return struct.pack("<IIIIHHIIHHI28x", 7, 31, readahead, flags & (ASYNC_READ | PARALLEL_DIROPS), 64, 48, BLOCK, 1, 0, 0, 0)
         if code == LOOKUP:
             return self._entry(os.path.join(self.names[node], os.fsdecode(body.rstrip(b"\0"))))
         if code == GETATTR:

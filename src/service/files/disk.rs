@@ -106,10 +106,9 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"hello").unwrap();
         let mut five = [0; 5];
-        match presence(&file, &mut five) {
-            Presence::Here => assert_eq!(&five, b"hello"),
-            other => assert_eq!(other, Presence::Unknown, "a file just written is in memory"),
-        }
+        let told = presence(&file, &mut five);
+        assert_ne!(told, Presence::Away, "a file just written is in memory");
+        assert!(told == Presence::Unknown || &five == b"hello");
         assert_ne!(presence(&file, &mut [0; 9]), Presence::Away);
         assert_eq!(presence(&file, &mut []), Presence::Here);
     }

@@ -34,18 +34,19 @@ impl Files {
                 None => self.lookup(path, request.turn, request.unix_time),
             },
         };
-        match found {
-            Lookup::Cold(cold) => reply.offload(move || cold.run()),
-            Lookup::Directory(rel) => {
-                let head = request.head;
-                let accept: Vec<&[u8]> = head.field_all("accept").collect();
-                let accept = (!accept.is_empty()).then(|| accept.join(&b','));
-                let listing = Listing::new(self.root(), rel, head.query, accept.as_deref());
-                reply.offload(move || listing.run());
-            }
-            known => return Some(known),
+        if let Lookup::Cold(cold) = found {
+            reply.offload(move || cold.run());
+            return None;
         }
-        None
+        if let Lookup::Directory(rel) = found {
+            let head = request.head;
+            let accept: Vec<&[u8]> = head.field_all("accept").collect();
+            let accept = (!accept.is_empty()).then(|| accept.join(&b','));
+            let listing = Listing::new(self.root(), rel, head.query, accept.as_deref());
+            reply.offload(move || listing.run());
+            return None;
+        }
+        Some(found)
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn read(root: &Root, rel: &RelPath, bounds: &Bounds) -> Result<Conten
             Err(errno) => return Err(OpenError::from_errno(errno)),
         };
         seen = seen.saturating_add(1);
-        if seen % CLOCK_EVERY == 0 && Instant::now() >= end {
+        if seen.is_multiple_of(CLOCK_EVERY) && Instant::now() >= end {
             contents.truncated = true;
             break;
         }
