@@ -152,6 +152,27 @@ def test_ranges_are_cut_from_the_representation_that_was_chosen(start, coded, fl
     assert (of_plain.status, coding(of_plain), decoded(of_plain)) == (200, "gzip", PLAIN)
 
 
+@pytest.mark.parametrize("flags", [ALL, ("--gzip",)], ids=["beside", "on the fly"])
+def test_several_ranges_of_a_coded_representation_are_answered_with_the_whole(start, coded, flags):
+    server = start("serve", coded, *flags)
+    answer = ask(server, "/app.js", "Accept-Encoding: gzip", "Range: bytes=0-1, 900-901")
+    assert (answer.status, coding(answer), decoded(answer)) == (200, "gzip", PLAIN)
+    plain = ask(server, "/app.js", "Range: bytes=0-1, 900-901")
+    assert plain.status == 206 and plain["content-type"].startswith("multipart/byteranges")
+    assert plain["vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize("flags", [ALL, ("--gzip",)], ids=["beside", "on the fly"])
+def test_a_precondition_is_about_the_representation_that_was_chosen(start, coded, flags):
+    server = start("serve", coded, *flags)
+    for accept, other in (("gzip", "identity"), ("identity", "gzip")):
+        tag = ask(server, "/app.js", f"Accept-Encoding: {accept}")["etag"]
+        assert ask(server, "/app.js", f"Accept-Encoding: {accept}", f"If-Match: {tag}").status == 200
+        failed = ask(server, "/app.js", f"Accept-Encoding: {other}", f"If-Match: {tag}")
+        assert (failed.status, failed["vary"]) == (412, "Accept-Encoding")
+        assert failed["etag"] != tag
+
+
 # When a file beside another counts
 
 
