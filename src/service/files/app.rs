@@ -67,13 +67,14 @@ impl Files {
             Made::Chosen(chosen, origin) => return self.send_chosen(chosen, &origin, true, request, reply),
             Made::Nothing => self.find(path, request, reply),
             // No thread could be had, or it came to grief: what can be had without one serves as well.
-            Made::Refused(error) => match self.lookup(path, request.turn, request.unix_time) {
-                Lookup::Found(entry) => return self.negotiate(&entry, false, request, reply),
-                found if matches!(found, Lookup::Cold(_) | Lookup::Directory(_)) => {
-                    Some(waiting::refused(error))
+            Made::Refused(error) => {
+                let found = self.lookup(path, request.turn, request.unix_time);
+                if let Lookup::Found(entry) = &found {
+                    return self.negotiate(entry, false, request, reply);
                 }
-                found => Some(found),
-            },
+                let is_cold = matches!(found, Lookup::Cold(_) | Lookup::Directory(_));
+                Some(if is_cold { waiting::refused(error) } else { found })
+            }
         };
         // Without an answer, a thread is looking: the request comes again.
         let Some(found) = found else { return };
