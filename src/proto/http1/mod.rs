@@ -8,8 +8,10 @@ mod chars;
 pub mod encode;
 pub mod fault;
 pub mod head;
+mod log;
 mod reply;
 pub mod server;
 
+pub use log::{End, Log, Record};
 pub use reply::{Prepared, Reply, Request};
 pub use server::{App, BodyPlan, Http, HttpConfig};
