@@ -9,6 +9,7 @@ use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 use tidemill::service::respond::Respond as Service;
 
+use super::access::Access;
 use super::common::Limits;
 use super::values::{Field, duration, endpoint, field};
 use crate::daemon::Daemon;
@@ -42,6 +43,8 @@ pub(super) struct Respond {
     #[arg(long, value_name = "ENDPOINT", env = "TIDEMILL_LISTEN", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
+    #[command(flatten)]
+    access: Access,
     #[command(flatten)]
     limits: Limits,
 }

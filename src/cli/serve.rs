@@ -6,6 +6,7 @@ use clap::Args;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 
+use super::access::Access;
 use super::common::Limits;
 use super::values::endpoint;
 use crate::daemon::Daemon;
@@ -23,6 +24,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ENDPOINT", env = "TIDEMILL_LISTEN", hide_env_values = true)]
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
+    #[command(flatten)]
+    access: Access,
     #[command(flatten)]
     limits: Limits,
 }

@@ -8,6 +8,9 @@ use crate::reactor::{Class, ConnId, Peer};
 pub struct End(pub(crate) [u8; 2]);
 
 impl End {
+    /// All went well.
+    pub const DONE: Self = Self(*b"--");
+
     /// The two letters.
     pub const fn code(self) -> [u8; 2] {
         self.0
