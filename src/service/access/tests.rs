@@ -146,7 +146,7 @@ fn the_longest_record_is_a_whole_one() {
         let long = filler.repeat(2000);
         format!("GET /{} HTTP/1.1\r\nHost: {}\r\nReferer: {long}\r\nUser-Agent: {long}\r\n\r\n", "%".repeat(8000), "h".repeat(255))
     };
-    for filler in ["x", "\"", "\t", "\u{80}", "\u{7ff}"] {
+    for filler in ["x", "\"", "a\t", "\u{80}", "\u{7ff}"] {
         let head = head(filler);
         let json = line_of("json", head.as_bytes());
         let Value::Object(json) = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
