@@ -64,7 +64,8 @@ impl Respond {
         let mut config = self.limits.bounds().http();
         config.delay = Some(self.delay).filter(|delay| !delay.is_zero());
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(service, config), "http", &self.listen)?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(service, config), "http", &self.listen)?;
         daemon.run()
     }
 }

@@ -27,7 +27,8 @@ impl Run {
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
         let http = Endpoint::tcp(([127, 0, 0, 1], 8080));
         let echo = Endpoint::tcp(([127, 0, 0, 1], 8007));
-        daemon.serve(Http::with_config(welcome, bounds.http()), "http", &[http])?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(welcome, bounds.http()), "http", &[http])?;
         daemon.serve(Echo::with_limits(bounds.bytes()), "echo", &[echo])?;
         daemon.run()
     }

@@ -42,7 +42,8 @@ impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
         let files = Daemon::files(&self.dir)?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()
     }
 }

@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use tidemill::proto::http1::Http;
 use tidemill::reactor::sys::raise_fd_limit;
 use tidemill::reactor::{Config, Endpoint, Handler, Reactor};
 use tidemill::service::files::{FileApp, Files, Limits, Root};
@@ -61,7 +62,8 @@ impl Daemon {
         Ok(FileApp::new(Files::new(root, limits)))
     }
 
-    /// Takes on the access log that its services write to: signals reach it, and it ends after the last connection.
+    /// Takes on the access log of the HTTP services that are added from now on. Signals reach it, and it ends after the
+    /// last connection.
     pub(crate) fn log_access(&mut self, log: Option<AccessLog>) {
         self.access = log;
     }
@@ -86,6 +88,20 @@ impl Daemon {
             self.ready.push((local, kind));
         }
         Ok(())
+    }
+
+    /// As [`Daemon::serve`], with the access log if there is one.
+    pub(crate) fn serve_http<S: 'static>(
+        &mut self,
+        http: Http<S>,
+        kind: &'static str,
+        at: &[Endpoint],
+    ) -> Result<(), Failure> {
+        let http = match &self.access {
+            Some(log) => http.with_log(log.front()),
+            None => http,
+        };
+        self.serve(http, kind, at)
     }
 
     /// Says that it is ready and serves until a signal stops it. The exit code.
