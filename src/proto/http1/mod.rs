@@ -8,10 +8,16 @@ mod chars;
 pub mod encode;
 pub mod fault;
 pub mod head;
-mod log;
 mod reply;
+mod response;
 pub mod server;
 
-pub use log::{End, Log, Record};
+#[allow(unused_imports, reason = "for the services above")]
+pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};
-pub use server::{App, BodyPlan, Http, HttpConfig};
+pub use response::{Body, Pieces, Response};
+pub use server::record::{End, Log, Phase, Record, Who};
+pub use server::{
+    App, BodyPlan, BodyWriter, Cx, Flow, Http, HttpConfig, Pull, Raw, RawIo, Responder, Service, Sink,
+    Source, StreamOptions, Ticket,
+};
