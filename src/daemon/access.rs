@@ -282,10 +282,7 @@ impl AccessLog {
 
     /// A front for a service: what it is told is written.
     pub(crate) fn front(&self) -> Box<dyn Log> {
-        Box::new(Front {
-            shared: Arc::clone(&self.shared),
-            formatter: Formatter::new(self.format.clone()),
-        })
+        Box::new(Front { shared: Arc::clone(&self.shared), formatter: Formatter::new(self.format.clone()) })
     }
 
     /// What signals use.

@@ -81,15 +81,17 @@ impl Failure {
     /// The access log cannot be opened.
     pub(super) fn access_log(target: &dyn fmt::Display, e: &io::Error) -> Self {
         let (code, class, remedy) = match errno(e) {
-            Some(Errno::ACCESS | Errno::PERM) => {
-                (PERMISSION, "file.permission", "Give this user the right to write there, or choose another file.")
-            }
+            Some(Errno::ACCESS | Errno::PERM) => (
+                PERMISSION,
+                "file.permission",
+                "Give this user the right to write there, or choose another file.",
+            ),
             Some(Errno::NOENT | Errno::NOTDIR) => {
                 (CANNOT_CREATE, "file.not_found", "Make the directory first, or choose another file.")
             }
-            Some(Errno::ISDIR | Errno::NXIO | Errno::NAMETOOLONG | Errno::LOOP | Errno::ROFS | Errno::NOSPC) => {
-                (CANNOT_CREATE, "file.failed", "Choose another file.")
-            }
+            Some(
+                Errno::ISDIR | Errno::NXIO | Errno::NAMETOOLONG | Errno::LOOP | Errno::ROFS | Errno::NOSPC,
+            ) => (CANNOT_CREATE, "file.failed", "Choose another file."),
             _ => (OS, "file.failed", "Check the file system."),
         };
         Self { code, text: format!("cannot open the access log {target}: {} ({class}). {remedy}", plain(e)) }

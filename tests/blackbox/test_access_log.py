@@ -97,7 +97,9 @@ def test_ends_have_their_codes(start, path):
         "--access-log", path, "--access-log-format", "{status} {end} {class}",
     )  # fmt: skip
 
-    def one(data, leave=False):
+    slow = start("respond", "--delay", "1m", "--access-log", path, "--access-log-format", "{status} {end} {class}")
+
+    def one(data, server=server, leave=False):
         before = len(lines_of(path)) if path.exists() else 0
         sock = server.connect()
         sock.sendall(data)
@@ -116,7 +118,7 @@ def test_ends_have_their_codes(start, path):
     assert one(request("/", "Content-Length: 9", method="POST", body=b"123")) == "408 TB http.body_timeout"
     assert one(request("/", "Content-Length: 99999999", method="POST")) == "413 LR http.body_too_large"
     assert one(b"BAD\x01 / HTTP/1.1\r\n\r\n").startswith("400 LR http.")
-    assert one(request(), leave=True).startswith("000 CW ")
+    assert one(request(), slow, leave=True).startswith("000 CW ")
 
 
 def count_requests(said):

@@ -43,12 +43,10 @@ fn render(second: u64) -> ([u8; 26], [u8; 20]) {
     let ([c1, c2], [y1, y2], [o1, o2], [d1, d2]) = (two(year / 100), two(year), two(month), two(day));
     let ([h1, h2], [i1, i2], [s1, s2]) = (two(of_day / 3_600), two(of_day / 60 % 60), two(of_day % 60));
     let common = [
-        d1, d2, b'/', m1, m2, m3, b'/', c1, c2, y1, y2, b':', h1, h2, b':', i1, i2, b':', s1, s2, b' ', b'+', b'0',
-        b'0', b'0', b'0',
+        d1, d2, b'/', m1, m2, m3, b'/', c1, c2, y1, y2, b':', h1, h2, b':', i1, i2, b':', s1, s2, b' ', b'+',
+        b'0', b'0', b'0', b'0',
     ];
-    let iso = [
-        c1, c2, y1, y2, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'Z',
-    ];
+    let iso = [c1, c2, y1, y2, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'Z'];
     (common, iso)
 }
 

@@ -205,7 +205,13 @@ mod tests {
         let mut line = Line::new(&mut out);
         write(&mut line);
         line.finish();
-        String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().strip_suffix('\n').unwrap().to_owned()
+        String::from_utf8(out)
+            .unwrap()
+            .strip_prefix("before ")
+            .unwrap()
+            .strip_suffix('\n')
+            .unwrap()
+            .to_owned()
     }
 
     #[test]

@@ -69,7 +69,10 @@ fn common_and_combined_are_what_every_tool_reads() {
     assert_eq!(line_of("combined", GET), format!("{common} \"http://x/\" \"curl/8\""));
     let bare = r#"192.0.2.255 - - [22/Nov/2026:22:09:59 +0000] "-" 400 0 "-" "-""#;
     assert_eq!(line_without("combined", |r| (r.status, r.bytes_out) = (400, 0)), bare);
-    assert!(line_of("combined", b"GET / HTTP/1.0\r\nReferer:\r\n\r\n").ends_with(r#""GET / HTTP/1.0" 200 12345 "-" "-""#));
+    assert!(
+        line_of("combined", b"GET / HTTP/1.0\r\nReferer:\r\n\r\n")
+            .ends_with(r#""GET / HTTP/1.0" 200 12345 "-" "-""#)
+    );
 }
 
 #[test]
@@ -103,7 +106,10 @@ fn a_template_has_every_value() {
         ("{referer} {user_agent} {header:x-id} {header:None}", "http://x/ curl/8 7 -"),
         ("{request_line},{request_headers},{request_body}", "0,1500,-"),
         ("{to_status_line_us},{response_headers_ns},{response_body_ms}", "2000,0,3"),
-        ("{duration} {duration_ns} {duration_us} {duration_ms} {duration_s}", "5001999 5001999 5001 5 0.005001"),
+        (
+            "{duration} {duration_ns} {duration_us} {duration_ms} {duration_s}",
+            "5001999 5001999 5001 5 0.005001",
+        ),
         ("{end}\t{class}", "--\t-"),
     ] {
         assert_eq!(line_of(template, GET), expected);
@@ -132,7 +138,8 @@ fn what_a_peer_sends_ends_no_value_and_no_line() {
         panic!("the parser takes quotes in a target")
     };
     assert!(
-        combined.ends_with(r#""GET /%0d%0a\x22x\x5C HTTP/1.1" 200 12345 "\x22 200 1 \x22" "a\x09b\xFF\xC3\xBC""#),
+        combined
+            .ends_with(r#""GET /%0d%0a\x22x\x5C HTTP/1.1" 200 12345 "\x22 200 1 \x22" "a\x09b\xFF\xC3\xBC""#),
         "{combined}"
     );
     let json: Value = serde_json::from_str(&line_of("json", evil)).unwrap();
@@ -144,7 +151,11 @@ fn what_a_peer_sends_ends_no_value_and_no_line() {
 fn the_longest_record_is_a_whole_one() {
     let head = |filler: &str| {
         let long = filler.repeat(2000);
-        format!("GET /{} HTTP/1.1\r\nHost: {}\r\nReferer: {long}\r\nUser-Agent: {long}\r\n\r\n", "%".repeat(8000), "h".repeat(255))
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: {}\r\nReferer: {long}\r\nUser-Agent: {long}\r\n\r\n",
+            "%".repeat(8000),
+            "h".repeat(255)
+        )
     };
     for filler in ["x", "\"", "a\t", "\u{80}", "\u{7ff}"] {
         let head = head(filler);

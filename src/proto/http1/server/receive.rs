@@ -36,10 +36,11 @@ impl<S: 'static> Http<S> {
         }
         let mut store = FieldStore::new();
         let config = &self.shared.config;
+        let had_line = ex.progress.has_line();
         let head = match head::parse(ctx.rx.bytes(), &config.head, &mut ex.progress, &mut store) {
             Ok(Status::Complete(head)) => head,
             Ok(Status::Partial) => {
-                self.partial(ex, ctx);
+                self.partial(ex, ctx, had_line);
                 return Next::Wait;
             }
             Err(fault) => {
@@ -51,6 +52,9 @@ impl<S: 'static> Http<S> {
         if ex.timed {
             ex.timed = false;
             ctx.table.set_deadline(ctx.id, None);
+            if !had_line {
+                ex.line = ctx.table.now();
+            }
         } else {
             ex.began = ctx.table.now();
             ex.line = ex.began;
@@ -94,14 +98,14 @@ impl<S: 'static> Http<S> {
         self.settle(ex, ctx, asked, given)
     }
 
-    /// A head has begun: its time runs.
-    fn partial(&self, ex: &mut Exchange<S>, ctx: &mut Ctx<'_, Self>) {
+    /// A head has begun: its time runs. `had_line` is whether its first line was whole before these bytes came.
+    fn partial(&self, ex: &mut Exchange<S>, ctx: &mut Ctx<'_, Self>, had_line: bool) {
         // An empty line behind the last request (RFC 9112 section 2.2) is no beginning of the next.
         if !ex.timed && !b"\r\n".starts_with(ctx.rx.bytes()) {
             ex.timed = true;
             (ex.began, ex.line) = (ctx.now(), ctx.now());
             ctx.set_deadline(self.shared.config.head_timeout);
-        } else if !ex.progress.has_line() {
+        } else if !had_line {
             ex.line = ctx.now();
         }
     }
