@@ -6,6 +6,7 @@ use clap::Args;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 
+use super::access::Access;
 use super::common::Limits;
 use super::values::endpoint;
 use crate::daemon::Daemon;
@@ -24,6 +25,8 @@ pub(super) struct Serve {
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -39,7 +42,8 @@ impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
         let files = Daemon::files(&self.dir)?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()
     }
 }
