@@ -3,7 +3,7 @@
 //! `cargo run --example mirror -- 127.0.0.1:8080`, then `curl -d hello 127.0.0.1:8080/path`.
 
 use tidemill::proto::http1::head::Head;
-use tidemill::proto::http1::{App, BodyPlan, Http, Reply, Request};
+use tidemill::proto::http1::{App, BodyPlan, Cx, Http, Reply, Request};
 use tidemill::reactor::Reactor;
 
 /// The largest body that is mirrored; the answer to a larger one is 413.
@@ -16,7 +16,7 @@ impl App for Mirror {
         BodyPlan::Collect(BODY_MAX)
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         let head = request.head;
         let text = [head.method.as_str().as_bytes(), b" ", head.target, b"\n", request.body].concat();
         reply.send(200, &[("Content-Type", b"application/octet-stream")], &text);
