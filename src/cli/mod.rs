@@ -5,6 +5,7 @@
 mod access;
 mod common;
 mod echo;
+mod listing;
 mod respond;
 mod run;
 mod serve;

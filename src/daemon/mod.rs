@@ -26,6 +26,9 @@ use self::failure::Failure;
 use self::notify::Notify;
 use self::signals::Signals;
 
+/// Threads for work that blocks, most of which waits for a disk. They are started on demand.
+const THREADS_MAX: usize = 16;
+
 /// A program that serves until it is told to stop.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -44,22 +47,24 @@ impl Daemon {
     pub(crate) fn new(drain_timeout: Duration) -> Result<Self, Failure> {
         signals::shield()?;
         raise_fd_limit();
-        let reactor = Reactor::new(Config::default()).map_err(|e| Failure::reactor(&e, None))?;
+        let mut config = Config::default();
+        config.workers.threads_max = Some(THREADS_MAX);
+        let reactor = Reactor::new(config).map_err(|e| Failure::reactor(&e, None))?;
         Ok(Self { reactor, drain_timeout, ready: Vec::new(), access: None })
     }
 
-    /// The files beneath `dir` as an HTTP application.
+    /// The files beneath `dir` as an HTTP application, with listings of directories that have no index if `lists`.
     ///
     /// # Errors
     /// `dir` is missing, no directory, or out of reach.
-    pub(crate) fn files(dir: &Path) -> Result<FileApp, Failure> {
+    pub(crate) fn files(dir: &Path, lists: bool) -> Result<FileApp, Failure> {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
         // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
         // nobody asks for it again. To open it anew costs three system calls beside those that send it.
         let limits = Limits { descriptors_max: 0, ..Limits::default() };
-        Ok(FileApp::new(Files::new(root, limits)))
+        Ok(FileApp::new(Files::new(root, limits).list(lists)))
     }
 
     /// Takes on the access log of the HTTP services that are added from now on. Signals reach it, and it ends after the

@@ -1,8 +1,12 @@
 //! The file service as an HTTP application: a request's path, method and conditions in, the file's answer out.
 
+use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::listing::Page;
 use super::{Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, location, plan};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
@@ -41,22 +45,32 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.files.lookup(head.path, request.turn, request.unix_time) {
+        // Without an answer, a thread is looking: the request comes again.
+        let Some(found) = self.files.find(head.path, request, reply) else { return };
+        match found {
             Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::NotFound => page(reply, 404, &[]),
+            Lookup::Listed(listing) => send_listing(&listing, head, reply),
+            Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
-            Lookup::Busy => page(reply, 503, &[("Retry-After", b"1")]),
+            Lookup::Busy | Lookup::Cold(_) => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
                 log::error!("{} could not be read: {e}", head.path.escape_ascii());
                 page(reply, 500, &[]);
             }
         }
     }
+}
+
+fn send_listing<S: 'static>(listing: &Page, head: &Head<'_>, reply: &mut Reply<'_, S>) {
+    if head.field_all("if-none-match").any(|value| listing.is_current(value)) {
+        return reply.file_head(304, listing.lines_not_modified());
+    }
+    reply.shared(200, &listing.lines, &listing.body, 0..listing.body.len());
 }
 
 fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {
@@ -156,6 +170,10 @@ fn send<S: 'static>(
             // A small part of a large file: one read and one write cost less than a separate sendfile.
             let mut part = vec![0; len as usize];
             match read_exact_at(file.as_fd(), &mut part, range.start) {
+                // Its bytes are on the disk, or the file system does not tell: they are read in before they are sent.
+                Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::AGAIN | Errno::OPNOTSUPP)) => {
+                    reply.file(status, lines, file, range);
+                }
                 Ok(()) => reply.shared(status, lines, &part.into(), 0..len as usize),
                 Err(e) => {
                     log::error!("a file could not be read: {e}");
@@ -166,13 +184,15 @@ fn send<S: 'static>(
     }
 }
 
+/// Reads what is in memory, and fails with `EAGAIN` for what is not.
 fn read_exact_at(file: std::os::fd::BorrowedFd<'_>, into: &mut [u8], offset: u64) -> std::io::Result<()> {
     let mut done = 0;
     while done < into.len() {
-        match rustix::io::pread(file, &mut into[done..], offset + done as u64) {
+        let rest = &mut [IoSliceMut::new(&mut into[done..])];
+        match rustix::io::preadv2(file, rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
             Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => done += n,
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }

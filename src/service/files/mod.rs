@@ -9,9 +9,12 @@ mod cache;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod checks;
+mod cold;
 mod condition;
 mod date;
+mod disk;
 mod entry;
+pub mod listing;
 mod lookup;
 mod meta;
 mod mime;
@@ -25,9 +28,11 @@ mod stepwise;
 #[cfg(test)]
 mod testing;
 mod validator;
+mod waiting;
 
 pub use app::FileApp;
-pub use cache::{Cache, Limits, Usage};
+pub use cache::{Cache, Kept, Limits, Usage};
+pub use cold::{Cold, Warmed};
 pub use condition::{Fields, Verdict, evaluate};
 pub use entry::{Body, Entry, LoadError};
 pub use lookup::{Files, Lookup};
