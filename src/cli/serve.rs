@@ -6,6 +6,7 @@ use clap::Args;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 
+use super::access::Access;
 use super::common::Limits;
 use super::files::Files;
 use super::listing::Listing;
@@ -28,6 +29,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
     listing: Listing,
     #[command(flatten)]
     limits: Limits,
@@ -49,7 +52,8 @@ impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
         let files = Daemon::files(&self.dir, self.files.options()?, self.listing.lists())?;
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
         daemon.run()
     }
 }
