@@ -1,7 +1,8 @@
-//! The oracles of the pure parts that keep their checks themselves: paths, ranges and frames.
+//! The oracles of the pure parts that keep their checks themselves: paths, ranges, sites and frames.
 
 use tidemill::proto::frame::checks as frame;
 use tidemill::service::files::checks as files;
+use tidemill::service::site::checks as sites;
 
 /// Any bytes as a request path.
 pub(crate) fn path(data: &[u8]) {
@@ -11,6 +12,11 @@ pub(crate) fn path(data: &[u8]) {
 /// A size, and any bytes as a `Range`.
 pub(crate) fn range(data: &[u8]) {
     files::range_vs_model(data);
+}
+
+/// A request head, taken through the rules of a site.
+pub(crate) fn site(data: &[u8]) {
+    sites::request(data);
 }
 
 /// The first byte says how many cuts follow, of one byte each; the rest is framed, and unframed.

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
+use tidemill::service::files::FileApp;
 
 use super::common::Limits;
+use super::site::SiteFlags;
 use super::values::endpoint;
 use crate::daemon::Daemon;
 use crate::daemon::failure::Failure;
@@ -24,6 +26,8 @@ pub(super) struct Serve {
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
     #[command(flatten)]
+    site: SiteFlags,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -33,13 +37,23 @@ A directory is answered with its index.html. Names that begin with a dot are not
 Examples:
   tidemill serve                                     the current directory on http://127.0.0.1:8000/
   tidemill serve site --listen 8080                  ./site on port 8080 of this machine alone
-  tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4";
+  tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4
+  tidemill serve site --spa --error-page 404=/404.html --security-headers
+  tidemill serve site --redirect '/old/*=/new/$rest,308' --header 'Cache-Control: no-cache'
+  tidemill serve site --auth staff.htpasswd          passwords made by 'htpasswd -B staff.htpasswd anna'
+  tidemill serve site --host docs.example.org=docs   another directory for this host";
 
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
-        let files = Daemon::files(&self.dir)?;
+        let config = self.limits.bounds().http();
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
+        if self.site.is_empty() {
+            let files = FileApp::new(Daemon::files(&self.dir)?);
+            daemon.serve(Http::with_config(files, config), "files", &self.listen)?;
+        } else {
+            let site = self.site.site(&self.dir, Daemon::files)?;
+            daemon.serve(Http::with_config(site, config), "files", &self.listen)?;
+        }
         daemon.run()
     }
 }

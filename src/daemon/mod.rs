@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tidemill::reactor::sys::raise_fd_limit;
 use tidemill::reactor::{Config, Endpoint, Handler, Reactor};
-use tidemill::service::files::{FileApp, Files, Limits, Root};
+use tidemill::service::files::{Files, Limits, Root};
 
 use self::failure::Failure;
 use self::notify::Notify;
@@ -44,18 +44,18 @@ impl Daemon {
         Ok(Self { reactor, drain_timeout, ready: Vec::new() })
     }
 
-    /// The files beneath `dir` as an HTTP application.
+    /// The files beneath `dir`.
     ///
     /// # Errors
     /// `dir` is missing, no directory, or out of reach.
-    pub(crate) fn files(dir: &Path) -> Result<FileApp, Failure> {
+    pub(crate) fn files(dir: &Path) -> Result<Files, Failure> {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
         // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
         // nobody asks for it again. To open it anew costs three system calls beside those that send it.
         let limits = Limits { descriptors_max: 0, ..Limits::default() };
-        Ok(FileApp::new(Files::new(root, limits)))
+        Ok(Files::new(root, limits))
     }
 
     /// Adds a service and listens for it. `kind` is the last word of its ready lines.

@@ -31,6 +31,7 @@ pub use meta::{Meta, SETTLE_S, Stamp};
 pub use mime::content_type;
 pub use path::{PathError, RelPath, Resolved};
 pub use plan::{Plan, plan};
+pub(crate) use redirect::{encode_path, encode_query};
 pub use redirect::{error_page, escape_html, location};
 pub use root::{OpenError, Opened, Resolver, Root};
 pub use validator::{Fields, Validators, Verdict};

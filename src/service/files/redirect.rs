@@ -39,6 +39,16 @@ pub fn location(rel: &RelPath, query: Option<&[u8]>) -> String {
     location
 }
 
+/// A decoded path as it stands in a `Location`: visible ASCII, the slashes kept.
+pub(crate) fn encode_path(path: &[u8]) -> impl Iterator<Item = &str> {
+    percent_encode(path, IN_PATH)
+}
+
+/// A query as it came in, as it stands in a `Location`: its escapes kept, what no query may hold encoded.
+pub(crate) fn encode_query(query: &[u8]) -> impl Iterator<Item = &str> {
+    percent_encode(query, IN_QUERY)
+}
+
 /// The one spelling under which the cache knows a path, so that the many spellings of one name fill one entry.
 pub(super) fn canonical(resolved: &Resolved) -> String {
     encoded(&resolved.rel, resolved.dir)
