@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tidemill::service::files::Files;
 use tidemill::service::site::{
-    Action, BasicAuth, Cors, FieldRule, FilesRoute, HostPattern, Match, Policy, Problem, Redirect, Route, Security,
-    Site, SiteConfig, Spa,
+    Action, BasicAuth, Cors, FieldRule, FilesRoute, HostPattern, Match, Policy, Problem, Redirect, Route,
+    Security, Site, SiteConfig, Spa,
 };
 
 use crate::daemon::failure::Failure;
@@ -100,7 +100,11 @@ impl SiteFlags {
     }
 
     /// The site. `files` gives those of a directory, `dir` is the one for hosts without their own.
-    pub(super) fn site(self, dir: &Path, mut files: impl FnMut(&Path) -> Result<Files, Failure>) -> Result<Site, Failure> {
+    pub(super) fn site(
+        self,
+        dir: &Path,
+        mut files: impl FnMut(&Path) -> Result<Files, Failure>,
+    ) -> Result<Site, Failure> {
         let dirs = || self.host.iter().map(|host| host.dir.as_path()).chain([dir]);
         if let Some(auth) = &self.auth {
             dirs().try_for_each(|dir| is_apart(auth, dir))?;
@@ -120,19 +124,22 @@ impl SiteFlags {
         // Whole names before those that stand for many, and the directory for all others last.
         let mut hosts: Vec<&Host> = self.host.iter().collect();
         hosts.sort_by_key(|host| host.name.is_wildcard());
-        let matches = hosts.iter().map(|host| Match { hosts: vec![host.name.clone()], ..Match::any() }).chain([Match::any()]);
+        let matches = hosts
+            .iter()
+            .map(|host| Match { hosts: vec![host.name.clone()], ..Match::any() })
+            .chain([Match::any()]);
         for (when, dir) in matches.zip(hosts.iter().map(|host| host.dir.as_path()).chain([dir])) {
             named.push(format!("'{}'", dir.display()));
             let spa = self.spa.then(Spa::default);
             let action = Action::Files(FilesRoute { files: files(dir)?, strip_prefix: false, spa });
             routes.push(Route::new(when, action).with(self.policy()?));
         }
-        Site::new(SiteConfig { routes }).map_err(|e| match e.why {
-            Problem::Auth(path, e) => Failure::password_file(&path, &e),
-            why => {
-                let place = named.get(e.route).map(String::as_str).unwrap_or_default();
-                Failure::usage(format!("{place}: {why}"))
+        Site::new(SiteConfig { routes }).map_err(|e| {
+            if let Problem::Auth(path, why) = &e.why {
+                return Failure::password_file(path, why);
             }
+            let place = named.get(e.route).map(String::as_str).unwrap_or_default();
+            Failure::usage(format!("{place}: {}", e.why))
         })
     }
 
@@ -214,7 +221,8 @@ fn error_page(text: &str) -> Result<(u16, String), String> {
 }
 
 fn header(text: &str) -> Result<Header, String> {
-    let (name, value) = text.split_once(':').ok_or("write 'Name: value', with a colon, or 'Name:' to remove it")?;
+    let (name, value) =
+        text.split_once(':').ok_or("write 'Name: value', with a colon, or 'Name:' to remove it")?;
     let value = value.trim_matches([' ', '\t']);
     let judged = match value {
         "" => FieldRule::remove(name),
@@ -265,8 +273,18 @@ mod tests {
             host("a b=dir").unwrap_err(),
         ];
         let words = [
-            "FROM=TO", "one '/'", "not 200", "begins with '/'", "path of this server", "400 to 599", "STATUS=FILE", "colon",
-            "itself", "line break", "origin", "host",
+            "FROM=TO",
+            "one '/'",
+            "not 200",
+            "begins with '/'",
+            "path of this server",
+            "400 to 599",
+            "STATUS=FILE",
+            "colon",
+            "itself",
+            "line break",
+            "origin",
+            "host",
         ];
         for (told, word) in told.iter().zip(words) {
             assert!(told.contains(word), "{told:?} has no {word:?}");

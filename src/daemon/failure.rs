@@ -83,19 +83,25 @@ impl Failure {
 
     /// A password file cannot be used.
     pub(crate) fn password_file(file: &Path, e: &AuthError) -> Self {
-        let (code, class, why) = match e {
-            AuthError::Io(e) => match errno(e) {
-                Some(Errno::NOENT | Errno::NOTDIR) => {
-                    (NO_INPUT, "file.not_found", format!("{}. Make it with 'htpasswd -Bc FILE USER'", plain(e)))
-                }
-                Some(Errno::ACCESS | Errno::PERM) => {
-                    (PERMISSION, "file.permission", format!("{}. Give this user the right to read it", plain(e)))
-                }
+        if matches!(e, AuthError::Realm) {
+            return Self::usage(format!("--realm: {e}"));
+        }
+        let (code, class, why) = if let AuthError::Io(e) = e {
+            match errno(e) {
+                Some(Errno::NOENT | Errno::NOTDIR) => (
+                    NO_INPUT,
+                    "file.not_found",
+                    format!("{}. Make it with 'htpasswd -Bc FILE USER'", plain(e)),
+                ),
+                Some(Errno::ACCESS | Errno::PERM) => (
+                    PERMISSION,
+                    "file.permission",
+                    format!("{}. Give this user the right to read it", plain(e)),
+                ),
                 _ => (OS, "file.failed", plain(e)),
-            },
-            AuthError::NotAFile => (NO_INPUT, "file.not_a_file", e.to_string()),
-            AuthError::Realm => return Self::usage(format!("--realm: {e}")),
-            _ => (CONFIG, "config.password_file", e.to_string()),
+            }
+        } else {
+            (CONFIG, "config.password_file", e.to_string())
         };
         Self { code, text: format!("cannot use password file '{}': {why} ({class}).", file.display()) }
     }

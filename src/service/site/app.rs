@@ -5,15 +5,14 @@
 
 use std::borrow::Cow;
 
-use super::auth::{self, Auth, Verdict};
+use super::auth::{Auth, Checked, Verdict};
 use super::config::{Problem, SiteConfig, SiteError, Spa};
 use super::cors::preflight_method;
 use super::pattern::NormalPath;
-use super::routes::{self, Checked, Found, Ready};
+use super::routes::{self, Found, Ready, Ruled};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
 use crate::proto::http1::{App, BodyPlan, Caught, Cx, Reply, Request};
-use crate::reactor::TaskError;
 use crate::service::files::{PathError, encode_path, encode_query, error_page};
 
 /// How often the path of one request is rewritten; once more is a mistake of the configuration, answered with 500.
@@ -25,7 +24,7 @@ const RETRY_AFTER: &[u8] = b"1";
 /// A site, checked: an application, or a part of one.
 #[derive(Debug)]
 pub struct Site {
-    routes: Vec<Checked>,
+    routes: Vec<Ruled>,
     auths: Vec<Auth>,
 }
 
@@ -36,7 +35,6 @@ struct Walk<'r> {
     /// The path as the files are asked for it.
     raw: Cow<'r, [u8]>,
     rewrites: usize,
-    checked: Option<auth::Checked>,
 }
 
 impl Site {
@@ -48,7 +46,7 @@ impl Site {
         let (routes, files) = routes::check(config)?;
         let mut auths = Vec::with_capacity(files.len());
         for (at, file) in files.into_iter().enumerate() {
-            let uses = |route: &Checked| route.auth.as_ref().is_some_and(|(of, _)| *of == at);
+            let uses = |route: &Ruled| route.auth.as_ref().is_some_and(|(of, _)| *of == at);
             let route = routes.iter().position(uses).unwrap_or(0);
             auths.push(Auth::load(&file).map_err(|e| SiteError { route, why: Problem::Auth(file, e) })?);
         }
@@ -65,15 +63,6 @@ impl Site {
         if head.form == Form::Asterisk {
             return reply.send(204, &[("Allow", b"GET, HEAD, OPTIONS")], b"");
         }
-        let checked = match reply.take_done::<auth::Checked>() {
-            Some(Ok(checked)) => Some(checked),
-            Some(Err(TaskError::Full)) => return page(reply, 503, &[("Retry-After", RETRY_AFTER)]),
-            Some(Err(e)) => {
-                log::error!("a password could not be verified: {e}");
-                return page(reply, 500, &[]);
-            }
-            None => None,
-        };
         let host = head.authority.filter(|host| !host.is_empty());
         let path = match NormalPath::new(head.path) {
             Ok(path) => path,
@@ -82,7 +71,7 @@ impl Site {
                 return self.fail(routes::general(&self.routes, host), status, &[], request, reply);
             }
         };
-        self.walk(Walk { host, path, raw: Cow::Borrowed(head.path), rewrites: 0, checked }, request, reply);
+        self.walk(Walk { host, path, raw: Cow::Borrowed(head.path), rewrites: 0 }, request, reply);
     }
 
     fn walk<S: 'static>(&mut self, mut walk: Walk<'_>, request: &Request<'_>, reply: &mut Reply<'_, S>) {
@@ -96,11 +85,15 @@ impl Site {
         loop {
             let at = match routes::find(&self.routes, walk.host, &walk.path, wanted) {
                 Found::Route(at) => at,
-                Found::WrongMethod(at) => return self.wrong_method(at, &walk, preflight.is_some(), request, reply),
-                Found::NoPath => return self.fail(routes::general(&self.routes, walk.host), 404, &[], request, reply),
+                Found::WrongMethod(at) => {
+                    return self.wrong_method(at, &walk, preflight.is_some(), request, reply);
+                }
+                Found::NoPath => {
+                    return self.fail(routes::general(&self.routes, walk.host), 404, &[], request, reply);
+                }
                 Found::NoHost => return page(reply, 421, &[]),
             };
-            if preflight.is_none() && !self.may_pass(at, &walk, request, reply) {
+            if preflight.is_none() && !self.may_pass(at, request, reply) {
                 return;
             }
             match self.routes.get(at).map(|route| (&route.action, &route.when.path)) {
@@ -116,7 +109,9 @@ impl Site {
                         Err(_) => return self.fail(Some(at), 404, &[], request, reply),
                     }
                 }
-                _ if head.method == Method::Options => return self.options(at, &walk, head, preflight.is_some(), reply),
+                _ if head.method == Method::Options => {
+                    return self.options(at, &walk, head, preflight.is_some(), reply);
+                }
                 Some((Ready::Redirect(_), _)) => return self.redirect(at, &walk, request, reply),
                 _ => return self.files(at, &walk, request, reply),
             }
@@ -124,15 +119,21 @@ impl Site {
     }
 
     /// Whether the route's password rule lets the request on; else it has been answered, or will be asked again.
-    fn may_pass<S: 'static>(&mut self, at: usize, walk: &Walk<'_>, request: &Request<'_>, reply: &mut Reply<'_, S>) -> bool {
-        let Some((auth, challenge)) = self.routes.get(at).and_then(|route| route.auth.as_ref()) else { return true };
+    fn may_pass<S: 'static>(&mut self, at: usize, request: &Request<'_>, reply: &mut Reply<'_, S>) -> bool {
+        let Some((auth, challenge)) = self.routes.get(at).and_then(|route| route.auth.as_ref()) else {
+            return true;
+        };
         let challenge = challenge.clone();
         // A site has read every file that its routes name.
         let Some(auth) = self.auths.get_mut(*auth) else { return false };
-        match auth.judge(request.head, walk.checked, request.unix_time) {
+        match auth.judge(request.head, || reply.take_done::<Checked>(), request.unix_time) {
             Verdict::Allowed => return true,
             Verdict::Denied => self.fail(Some(at), 401, &[("WWW-Authenticate", &challenge)], request, reply),
             Verdict::Busy => self.fail(Some(at), 503, &[("Retry-After", RETRY_AFTER)], request, reply),
+            Verdict::Failed(e) => {
+                log::error!("a password could not be verified: {e}");
+                self.fail(Some(at), 500, &[], request, reply);
+            }
             Verdict::Ask(question) => reply.offload(move || question.answer()),
         }
         false
@@ -150,34 +151,44 @@ impl Site {
             // A browser takes an Allow-Methods without the method for a refusal.
             return self.options(at, walk, request.head, true, reply);
         }
-        if !self.may_pass(at, walk, request, reply) {
+        if !self.may_pass(at, request, reply) {
             return;
         }
         let allow = routes::allow(&self.routes, walk.host, &walk.path);
         self.fail(Some(at), 405, &[("Allow", allow.as_bytes())], request, reply);
     }
 
-    fn options<S: 'static>(&self, at: usize, walk: &Walk<'_>, head: &Head<'_>, preflight: bool, reply: &mut Reply<'_, S>) {
+    fn options<S: 'static>(
+        &self,
+        at: usize,
+        walk: &Walk<'_>,
+        head: &Head<'_>,
+        preflight: bool,
+        reply: &mut Reply<'_, S>,
+    ) {
         let Some(route) = self.routes.get(at) else { return };
         let allow = routes::allow(&self.routes, walk.host, &walk.path);
         edit(route, &walk.path, reply);
-        match &route.cors {
-            Some(cors) => {
-                let mut lines = Vec::new();
-                if preflight {
-                    let methods = allow.strip_suffix(", OPTIONS").unwrap_or(&allow);
-                    cors.preflight(head, methods, &mut lines);
-                } else {
-                    cors.answer(head, &mut lines);
-                }
-                reply.add_lines(&lines);
+        if let Some(cors) = &route.cors {
+            let mut lines = Vec::new();
+            if preflight {
+                let methods = allow.strip_suffix(", OPTIONS").unwrap_or(&allow);
+                cors.preflight(head, methods, &mut lines);
+            } else {
+                cors.answer(head, &mut lines);
             }
-            None => {}
+            reply.add_lines(&lines);
         }
         reply.send(204, &[("Allow", allow.as_bytes())], b"");
     }
 
-    fn redirect<S: 'static>(&mut self, at: usize, walk: &Walk<'_>, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    fn redirect<S: 'static>(
+        &mut self,
+        at: usize,
+        walk: &Walk<'_>,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
         let Some(route) = self.routes.get(at) else { return };
         let Ready::Redirect(redirect) = &route.action else { return };
         let location = redirect.target.expand(&route.when.path, &walk.path, request.head.query);
@@ -192,9 +203,17 @@ impl Site {
         reply.send(redirect.status, &fields, body.as_bytes());
     }
 
-    fn files<S: 'static>(&mut self, at: usize, walk: &Walk<'_>, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    fn files<S: 'static>(
+        &mut self,
+        at: usize,
+        walk: &Walk<'_>,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
         self.decorate(at, request.head, &walk.path, reply);
-        let Some(Ready::Files(served)) = self.routes.get_mut(at).map(|route| &mut route.action) else { return };
+        let Some(Ready::Files(served)) = self.routes.get_mut(at).map(|route| &mut route.action) else {
+            return;
+        };
         let stripped: Cow<'_, [u8]> = match walk.path.as_bytes().get(served.strip..) {
             Some(rest) if served.strip > 0 => {
                 let rest = rest.strip_prefix(b"/").unwrap_or(rest);
@@ -288,7 +307,7 @@ impl App for Site {
     }
 }
 
-fn edit<S: 'static>(route: &Checked, path: &NormalPath, reply: &mut Reply<'_, S>) {
+fn edit<S: 'static>(route: &Ruled, path: &NormalPath, reply: &mut Reply<'_, S>) {
     let edits = route.fields.edits(path.as_bytes());
     if !edits.drop.is_empty() {
         reply.drop_lines(&edits.drop);
@@ -314,13 +333,14 @@ fn to_directory<S: 'static>(request: &Request<'_>, reply: &mut Reply<'_, S>) {
 
 /// Sends an error with the route's page for it, if there is one.
 fn finish<S: 'static>(
-    served: &mut super::routes::Served,
+    served: &mut routes::Served,
     caught: Caught,
     request: &Request<'_>,
     reply: &mut Reply<'_, S>,
 ) {
     let Caught { status, fields, body } = caught;
-    let mut fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+    let mut fields: Vec<(&str, &[u8])> =
+        fields.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
     match served.pages.page(status, served.files.root(), request.turn) {
         Some((content_type, page)) => {
             fields.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));

@@ -20,6 +20,7 @@ use blake2::digest::{KeyInit, Mac};
 
 use super::htpasswd::{FileError, Hash, Users};
 use crate::proto::http1::head::Head;
+use crate::reactor::TaskError;
 
 /// The largest password file, in bytes.
 const FILE_MAX: u64 = 2 * 1024 * 1024;
@@ -110,6 +111,8 @@ pub(super) enum Verdict {
     Ask(Question),
     /// 503: too many are being verified.
     Busy,
+    /// 500: the work for the question failed.
+    Failed(TaskError),
 }
 
 /// One verification, to be done on a thread.
@@ -161,7 +164,10 @@ pub(super) struct Auth {
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("path", &self.path).field("users", &self.users.len()).finish_non_exhaustive()
+        f.debug_struct("Auth")
+            .field("path", &self.path)
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -181,9 +187,14 @@ impl Auth {
         Ok(Self { path: path.to_owned(), users, state: Some(state), looked: 0, key, remembered, busy })
     }
 
-    /// Judges the credentials of `head` at `now`, in seconds since 1970. `checked` is what came of the question that this
-    /// very request had asked before, if any.
-    pub(super) fn judge(&mut self, head: &Head<'_>, checked: Option<Checked>, now: u64) -> Verdict {
+    /// Judges the credentials of `head` at `now`, in seconds since 1970. `checked` takes what came of the question that
+    /// this very request had asked before; it is called only when that is wanted.
+    pub(super) fn judge(
+        &mut self,
+        head: &Head<'_>,
+        checked: impl FnOnce() -> Option<Result<Checked, TaskError>>,
+        now: u64,
+    ) -> Verdict {
         self.look(now);
         let Some((name, password)) = credentials(head) else { return Verdict::Denied };
         let Some((hash, known)) = self.users.find(&name, self.pick(&name)) else { return Verdict::Denied };
@@ -191,12 +202,19 @@ impl Auth {
         if self.remembered.holds(&digest, now) {
             return Verdict::Allowed;
         }
-        if let Some(checked) = checked.filter(|checked| checked.digest == digest) {
-            if !checked.right {
-                return Verdict::Denied;
+        match checked() {
+            // The pool's queue is full.
+            Some(Err(TaskError::Full)) => return Verdict::Busy,
+            Some(Err(e)) => return Verdict::Failed(e),
+            Some(Ok(checked)) if checked.digest == digest => {
+                if !checked.right {
+                    return Verdict::Denied;
+                }
+                self.remembered.add(digest, now);
+                return Verdict::Allowed;
             }
-            self.remembered.add(digest, now);
-            return Verdict::Allowed;
+            // Nothing was asked, or about another line of the file.
+            Some(Ok(_)) | None => {}
         }
         if self.busy.load(Ordering::Relaxed) >= VERIFICATIONS_MAX {
             return Verdict::Busy;
@@ -312,7 +330,8 @@ impl State {
     }
 
     fn is_settled(&self, now: u64) -> bool {
-        i64::try_from(now).is_ok_and(|now| now.saturating_sub(self.ctime.0.max(self.mtime.0)).abs() > SETTLE_S)
+        i64::try_from(now)
+            .is_ok_and(|now| now.saturating_sub(self.ctime.0.max(self.mtime.0)).abs() > SETTLE_S)
     }
 }
 
@@ -341,7 +360,9 @@ struct Remembered {
 impl Remembered {
     /// A clock that was set back makes an entry look younger than none: such an entry does not count.
     fn holds(&self, digest: &[u8; 32], now: u64) -> bool {
-        self.since.get(digest).is_some_and(|since| now.checked_sub(*since).is_some_and(|age| age < REMEMBER_S))
+        self.since
+            .get(digest)
+            .is_some_and(|since| now.checked_sub(*since).is_some_and(|age| age < REMEMBER_S))
     }
 
     fn add(&mut self, digest: [u8; 32], now: u64) {

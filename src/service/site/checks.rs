@@ -87,13 +87,14 @@ pub fn request(data: &[u8]) {
 }
 
 /// Rules of which no two lead in a circle.
-fn rules() -> Option<Vec<routes::Checked>> {
+fn rules() -> Option<Vec<routes::Ruled>> {
     let beneath = Match { hosts: vec![HostPattern::new("*.a").ok()?], ..Match::path("/x/*").ok()? };
     let config = SiteConfig {
         routes: vec![
             Route::redirect(Match::path("/a/**/c?").ok()?, Redirect::new(307, "/$rest$query").ok()?),
             Route::rewrite(beneath, "/y/$rest").ok()?,
-            Route::rewrite(Match { methods: vec!["GET".into()], ..Match::path("/b/*").ok()? }, "/x/$rest").ok()?,
+            Route::rewrite(Match { methods: vec!["GET".into()], ..Match::path("/b/*").ok()? }, "/x/$rest")
+                .ok()?,
             Route::redirect(Match::path("/y/*").ok()?, Redirect::new(308, "https://example.org$path").ok()?),
         ],
     };
@@ -102,7 +103,9 @@ fn rules() -> Option<Vec<routes::Checked>> {
 
 fn origins(head: &Head<'_>) {
     let allowed = ["https://app.example", "null"];
-    for cors in [Cors::origins(allowed), Cors::origins(["*"]), Cors { credentials: true, ..Cors::origins(allowed) }] {
+    for cors in
+        [Cors::origins(allowed), Cors::origins(["*"]), Cors { credentials: true, ..Cors::origins(allowed) }]
+    {
         let Ok(rules) = cors::Rules::new(&cors) else { panic!("{cors:?} is good") };
         let (mut answer, mut preflight) = (Vec::new(), Vec::new());
         rules.answer(head, &mut answer);

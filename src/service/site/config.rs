@@ -162,7 +162,8 @@ pub struct Spa {
 impl Default for Spa {
     /// `/index.html`, not for anything in `/api` and `/.well-known`.
     fn default() -> Self {
-        let exclude = ["/api", "/.well-known"].iter().filter_map(|path| PathPattern::prefix(path).ok()).collect();
+        let exclude =
+            ["/api", "/.well-known"].iter().filter_map(|path| PathPattern::prefix(path).ok()).collect();
         Self { page: "/index.html".to_owned(), exclude }
     }
 }

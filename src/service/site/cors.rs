@@ -26,11 +26,15 @@ impl fmt::Display for CorsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(text) => {
-                write!(f, "'{}' is no origin: write https://app.example.org without a path, or *", text.escape_debug())
+                write!(
+                    f,
+                    "'{}' is no origin: write https://app.example.org without a path, or *",
+                    text.escape_debug()
+                )
             }
-            Self::Credentials => {
-                f.write_str("credentials are not allowed for every origin: list the origins, or leave credentials out")
-            }
+            Self::Credentials => f.write_str(
+                "credentials are not allowed for every origin: list the origins, or leave credentials out",
+            ),
             Self::Token(text) => write!(f, "'{}' is neither a method nor a field name", text.escape_debug()),
             Self::Empty => f.write_str("no origin is allowed: list one, or leave it out"),
         }
@@ -235,14 +239,22 @@ fn is_origin(text: &str) -> bool {
     };
     let good_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
-    let (host, digits) = match rest.rfind(':').filter(|at| !rest.get(*at..).is_some_and(|t| t.contains(']'))) {
+    let (host, digits) = match rest.rfind(':').filter(|at| !rest.get(*at..).is_some_and(|t| t.contains(']')))
+    {
         Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..).unwrap_or_default()),
         None => (rest, "1"),
     };
-    let good_port = !digits.starts_with('0') && digits.parse::<u16>().is_ok() && digits.bytes().all(|b| b.is_ascii_digit());
+    let good_port = !digits.starts_with('0')
+        && digits.parse::<u16>().is_ok()
+        && digits.bytes().all(|b| b.is_ascii_digit());
     let usual = !port.is_empty() && rest.ends_with(port) && !rest.ends_with(']');
     let host_ok = super::pattern::HostPattern::new(host).is_ok_and(|host| !host.is_wildcard());
-    good_scheme && good_port && !usual && host_ok && !rest.bytes().any(|b| b.is_ascii_uppercase()) && !host.ends_with('.')
+    good_scheme
+        && good_port
+        && !usual
+        && host_ok
+        && !rest.bytes().any(|b| b.is_ascii_uppercase())
+        && !host.ends_with('.')
 }
 
 #[cfg(test)]
@@ -253,7 +265,9 @@ mod tests {
     fn answer(cors: &Cors, fields: &str) -> String {
         let rules = Rules::new(cors).unwrap();
         let mut lines = Vec::new();
-        with_head(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), |head| rules.answer(head, &mut lines));
+        with_head(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), |head| {
+            rules.answer(head, &mut lines)
+        });
         String::from_utf8(lines).unwrap()
     }
 
@@ -270,12 +284,33 @@ mod tests {
 
     #[test]
     fn origins_are_judged_as_browsers_write_them() {
-        for good in ["*", "null", APP, "http://localhost:3000", "https://[::1]:8443", "http://a:443", "chrome-extension://abc"] {
+        for good in [
+            "*",
+            "null",
+            APP,
+            "http://localhost:3000",
+            "https://[::1]:8443",
+            "http://a:443",
+            "chrome-extension://abc",
+        ] {
             assert!(Cors::origins([good]).check().is_ok(), "{good}");
         }
         for bad in [
-            "", "app.example.org", "https://", "https://a/", "https://a:443", "http://a:80", "https://A", "https://a:x",
-            "https://a b", "https://*.a", "https://u@a", "HTTPS://a", "https://a\r\nX: y", "https://a:", "https://a.",
+            "",
+            "app.example.org",
+            "https://",
+            "https://a/",
+            "https://a:443",
+            "http://a:80",
+            "https://A",
+            "https://a:x",
+            "https://a b",
+            "https://*.a",
+            "https://u@a",
+            "HTTPS://a",
+            "https://a\r\nX: y",
+            "https://a:",
+            "https://a.",
         ] {
             assert!(Cors::origins([bad]).check().is_err(), "{bad}");
         }
@@ -300,9 +335,16 @@ mod tests {
         let yes = answer(&cors, &format!("Origin: {APP}\r\n"));
         assert_eq!(
             yes,
-            format!("Vary: Origin\r\nAccess-Control-Allow-Origin: {APP}\r\nAccess-Control-Allow-Credentials: true\r\nAccess-Control-Expose-Headers: ETag\r\n")
+            format!(
+                "Vary: Origin\r\nAccess-Control-Allow-Origin: {APP}\r\nAccess-Control-Allow-Credentials: true\r\nAccess-Control-Expose-Headers: ETag\r\n"
+            )
         );
-        for other in ["", "Origin: https://evil.example\r\n", "Origin: null\r\n", "Origin: https://app.example.org.evil\r\n"] {
+        for other in [
+            "",
+            "Origin: https://evil.example\r\n",
+            "Origin: null\r\n",
+            "Origin: https://app.example.org.evil\r\n",
+        ] {
             assert_eq!(answer(&cors, other), "Vary: Origin\r\n", "{other}");
         }
         let twice = format!("Origin: {APP}\r\nOrigin: https://evil.example\r\n");
@@ -313,7 +355,9 @@ mod tests {
     #[test]
     fn a_preflight_tells_methods_fields_and_how_long() {
         let cors = Cors { headers: vec!["X-Token".into()], ..Cors::origins([APP]) };
-        let ask = format!("Origin: {APP}\r\nAccess-Control-Request-Method: GET\r\nAccess-Control-Request-Private-Network: true\r\n");
+        let ask = format!(
+            "Origin: {APP}\r\nAccess-Control-Request-Method: GET\r\nAccess-Control-Request-Private-Network: true\r\n"
+        );
         let lines = preflight(&cors, &ask);
         for line in [
             "Vary: Access-Control-Request-Method, Access-Control-Request-Headers, Origin\r\n",
@@ -331,7 +375,8 @@ mod tests {
 
     #[test]
     fn only_options_with_an_origin_and_a_method_is_a_preflight() {
-        let of = |request: &str| with_head(request, |head| preflight_method(head).map(|m| m.as_str().to_owned()));
+        let of =
+            |request: &str| with_head(request, |head| preflight_method(head).map(|m| m.as_str().to_owned()));
         let fields = "Host: a\r\nOrigin: https://a\r\nAccess-Control-Request-Method: PUT\r\n\r\n";
         assert_eq!(of(&format!("OPTIONS / HTTP/1.1\r\n{fields}")).as_deref(), Some("PUT"));
         assert_eq!(of(&format!("GET / HTTP/1.1\r\n{fields}")), None);

@@ -85,7 +85,11 @@ impl FieldRule {
     pub fn add(name: &str, value: &str) -> Result<Self, FieldError> {
         let own = is_own(name) && !name.eq_ignore_ascii_case("vary");
         let line = line(name, value)?;
-        if own { Err(FieldError::Own) } else { Ok(Self { verb: Verb::Add, name: name.to_owned(), line, glob: None }) }
+        if own {
+            Err(FieldError::Own)
+        } else {
+            Ok(Self { verb: Verb::Add, name: name.to_owned(), line, glob: None })
+        }
     }
 
     /// Replaces all lines of this name.
@@ -94,7 +98,11 @@ impl FieldRule {
     /// [`FieldError`].
     pub fn set(name: &str, value: &str) -> Result<Self, FieldError> {
         let line = line(name, value)?;
-        if is_own(name) { Err(FieldError::Own) } else { Ok(Self { verb: Verb::Set, name: name.to_owned(), line, glob: None }) }
+        if is_own(name) {
+            Err(FieldError::Own)
+        } else {
+            Ok(Self { verb: Verb::Set, name: name.to_owned(), line, glob: None })
+        }
     }
 
     /// Removes all lines of this name.
@@ -205,7 +213,8 @@ impl FieldSet {
     pub(super) fn new(security: Option<&Security>, rules: &[FieldRule]) -> Self {
         let mut all = security.map(Security::rules).unwrap_or_default();
         // A policy of the operator's own stands for the preset's.
-        let own = |name: &str| rules.iter().any(|rule| rule.glob.is_none() && rule.name.eq_ignore_ascii_case(name));
+        let own =
+            |name: &str| rules.iter().any(|rule| rule.glob.is_none() && rule.name.eq_ignore_ascii_case(name));
         all.retain(|preset| !own(&preset.name));
         all.extend_from_slice(rules);
         let by_path = all.iter().any(|rule| rule.glob.is_some());
@@ -281,10 +290,13 @@ mod tests {
     #[test]
     fn rules_of_a_glob_are_for_its_paths_alone() {
         let html = Glob::new("/**.html").unwrap();
-        let set = FieldSet::new(None, &[
-            FieldRule::set("Cache-Control", "max-age=9").unwrap(),
-            FieldRule::set("Cache-Control", "no-cache").unwrap().on(html),
-        ]);
+        let set = FieldSet::new(
+            None,
+            &[
+                FieldRule::set("Cache-Control", "max-age=9").unwrap(),
+                FieldRule::set("Cache-Control", "no-cache").unwrap().on(html),
+            ],
+        );
         assert_eq!(text(&set.edits(b"/a.html")), "Cache-Control: no-cache\r\n");
         assert_eq!(text(&set.edits(b"/a.css")), "Cache-Control: max-age=9\r\n");
     }
@@ -301,6 +313,9 @@ mod tests {
         assert!(lines.contains("Strict-Transport-Security: max-age=300; includeSubDomains\r\n"), "{lines}");
         let none = FieldSet::new(Some(&Security { frames: false, ..Security::default() }), &[]);
         let lines = text(&none.edits(b"/"));
-        assert!(lines.contains("DENY") && lines.contains("'none'") && !lines.contains("Strict-Transport"), "{lines}");
+        assert!(
+            lines.contains("DENY") && lines.contains("'none'") && !lines.contains("Strict-Transport"),
+            "{lines}"
+        );
     }
 }

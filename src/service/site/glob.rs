@@ -98,7 +98,8 @@ impl Glob {
     /// # Errors
     /// [`GlobError`].
     pub fn new(text: &str) -> Result<Self, GlobError> {
-        let any = alternatives(text)?.iter().map(|tokens| Automaton::new(tokens)).collect::<Result<_, _>>()?;
+        let any =
+            alternatives(text)?.iter().map(|tokens| Automaton::new(tokens)).collect::<Result<_, _>>()?;
         Ok(Self { text: text.to_owned(), any })
     }
 

@@ -87,7 +87,13 @@ impl std::error::Error for FileError {}
 pub(super) enum Hash {
     /// The whole text, which is what the crate takes.
     Bcrypt(String),
-    Argon2id { kib: u32, passes: u32, lanes: u32, salt: Vec<u8>, digest: Vec<u8> },
+    Argon2id {
+        kib: u32,
+        passes: u32,
+        lanes: u32,
+        salt: Vec<u8>,
+        digest: Vec<u8>,
+    },
 }
 
 /// Never the hash itself: logs are read by more people than password files.
@@ -124,7 +130,8 @@ impl Hash {
             Self::Argon2id { kib, passes, lanes, salt, digest } => {
                 let Ok(params) = Params::new(*kib, *passes, *lanes, Some(digest.len())) else { return false };
                 let mut out = vec![0; digest.len()];
-                let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(password, salt, &mut out);
+                let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                    .hash_password_into(password, salt, &mut out);
                 hashed.is_ok() & same(&out, digest)
             }
         }
@@ -217,7 +224,8 @@ impl Users {
         if name.is_empty() || name.iter().any(u8::is_ascii_control) {
             return Err(LineError::NoUser);
         }
-        let hash = std::str::from_utf8(hash.get(1..).unwrap_or_default()).map_err(|_| LineError::CryptOrPlain)?;
+        let hash =
+            std::str::from_utf8(hash.get(1..).unwrap_or_default()).map_err(|_| LineError::CryptOrPlain)?;
         let hash = Hash::parse(hash.trim_end_matches([' ', '\t']))?;
         if self.hashes.len() >= USERS_MAX {
             return Err(LineError::Many);
@@ -252,7 +260,8 @@ mod tests {
 
     /// Made by `htpasswd -nbB -C 4 anna secret`.
     const BCRYPT: &str = "$2y$04$UtgjXwx9K4JBEc9RdIp.eO80F.Lu90IIjFuoBIMCQDSMZI2nk1sve";
-    const ARGON2ID: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$4mqQiyq0VpIzuZmp+8eSF3YJ7Av58TkEJ4LIdOVsAc4";
+    const ARGON2ID: &str =
+        "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$4mqQiyq0VpIzuZmp+8eSF3YJ7Av58TkEJ4LIdOVsAc4";
 
     #[test]
     fn both_kinds_of_hashes_are_compared() {
@@ -306,7 +315,10 @@ mod tests {
     #[test]
     fn users_have_names_once_and_are_not_too_many() {
         let parse = |file: String| Users::parse(file.as_bytes());
-        assert_eq!(parse(format!("anna:{BCRYPT}\nanna:{BCRYPT}")).unwrap_err(), FileError { line: 2, why: LineError::Twice });
+        assert_eq!(
+            parse(format!("anna:{BCRYPT}\nanna:{BCRYPT}")).unwrap_err(),
+            FileError { line: 2, why: LineError::Twice }
+        );
         for line in ["anna", ":x", "an\tna:x"] {
             assert_eq!(parse(line.to_owned()).unwrap_err().why, LineError::NoUser, "{line}");
         }

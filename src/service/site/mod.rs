@@ -23,9 +23,7 @@ mod testing;
 
 pub use app::{REWRITES_MAX, Site};
 pub use auth::{AuthError, BasicAuth, VERIFICATIONS_MAX};
-pub use config::{
-    Action, FilesRoute, Match, Policy, Problem, Redirect, Route, SiteConfig, SiteError, Spa,
-};
+pub use config::{Action, FilesRoute, Match, Policy, Problem, Redirect, Route, SiteConfig, SiteError, Spa};
 pub use cors::{Cors, CorsError};
 pub use fields::{FieldError, FieldRule, Security};
 pub use glob::{Glob, GlobError};

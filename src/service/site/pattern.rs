@@ -26,11 +26,13 @@ impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relative => f.write_str("a path begins with '/'"),
-            Self::NotNormal => {
-                f.write_str("no path is compared with '//', '.' or '..', a backslash or a control character in it")
-            }
+            Self::NotNormal => f.write_str(
+                "no path is compared with '//', '.' or '..', a backslash or a control character in it",
+            ),
             Self::Glob(e) => write!(f, "it is no pattern: {e}"),
-            Self::Host => f.write_str("write a host such as example.org, *.example.org or [::1], without a port"),
+            Self::Host => {
+                f.write_str("write a host such as example.org, *.example.org or [::1], without a port")
+            }
         }
     }
 }
@@ -211,7 +213,9 @@ impl PathPattern {
 fn plain(path: &str) -> Result<Vec<u8>, PatternError> {
     let rest = path.strip_prefix('/').ok_or(PatternError::Relative)?;
     let rest = rest.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(rest);
-    let bad = |segment: &str| matches!(segment, "" | "." | "..") || segment.contains(|c: char| c.is_control() || c == '\\');
+    let bad = |segment: &str| {
+        matches!(segment, "" | "." | "..") || segment.contains(|c: char| c.is_control() || c == '\\')
+    };
     if !rest.is_empty() && rest.split('/').any(bad) {
         return Err(PatternError::NotNormal);
     }
@@ -261,7 +265,9 @@ impl HostPattern {
         let host = host_of(authority);
         if self.name.first() == Some(&b'.') {
             let split = host.len().checked_sub(self.name.len()).filter(|at| *at > 0);
-            return split.and_then(|at| host.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(&self.name));
+            return split
+                .and_then(|at| host.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(&self.name));
         }
         if host.first() == Some(&b'[') {
             return canonical_v6(host).is_some_and(|host| host.as_bytes() == self.name);
@@ -304,7 +310,14 @@ mod tests {
     #[test]
     fn prefixes_end_at_segments() {
         let api = PathPattern::prefix("/api/").unwrap();
-        for (path, yes) in [("/api", true), ("/api/", true), ("/api/x", true), ("/apis", false), ("/", false), ("/x/api", false)] {
+        for (path, yes) in [
+            ("/api", true),
+            ("/api/", true),
+            ("/api/x", true),
+            ("/apis", false),
+            ("/", false),
+            ("/x/api", false),
+        ] {
             assert_eq!(api.matches(path.as_bytes()), yes, "{path}");
         }
         assert_eq!(api.rest(b"/api/x/y"), b"x/y");

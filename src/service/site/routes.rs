@@ -3,7 +3,9 @@
 //! Owns matching and the search for loops. Never answers anything.
 
 use super::auth::challenge;
-use super::config::{Action, FilesRoute, Match, Policy, Problem, Redirect, Route, SiteConfig, SiteError, Spa};
+use super::config::{
+    Action, FilesRoute, Match, Policy, Problem, Redirect, Route, SiteConfig, SiteError, Spa,
+};
 use super::cors;
 use super::fields::FieldSet;
 use super::pages::Pages;
@@ -20,7 +22,7 @@ const HOPS_MAX: usize = 16;
 
 /// One route, checked.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub(super) struct Ruled {
     pub(super) when: Match,
     /// Which of [`METHODS`] it answers.
     methods: [bool; METHODS.len()],
@@ -64,7 +66,7 @@ pub(super) enum Found {
 ///
 /// # Errors
 /// The first problem, with its route.
-pub(super) fn check(config: SiteConfig) -> Result<(Vec<Checked>, Vec<std::path::PathBuf>), SiteError> {
+pub(super) fn check(config: SiteConfig) -> Result<(Vec<Ruled>, Vec<std::path::PathBuf>), SiteError> {
     let mut files = Vec::new();
     let mut routes = Vec::new();
     for (route, given) in config.routes.into_iter().enumerate() {
@@ -76,7 +78,7 @@ pub(super) fn check(config: SiteConfig) -> Result<(Vec<Checked>, Vec<std::path::
     Ok((routes, files))
 }
 
-fn check_route(route: Route, auth_files: &mut Vec<std::path::PathBuf>) -> Result<Checked, Problem> {
+fn check_route(route: Route, auth_files: &mut Vec<std::path::PathBuf>) -> Result<Ruled, Problem> {
     let Route { when, action, policy } = route;
     let methods = methods(&when, &action)?;
     let strip_at = when.path.prefix_len();
@@ -88,7 +90,9 @@ fn check_route(route: Route, auth_files: &mut Vec<std::path::PathBuf>) -> Result
         Action::Redirect(redirect) => Ready::Redirect(redirect),
         Action::Rewrite(target) => Ready::Rewrite(target),
     };
-    if let (Ready::Redirect(_) | Ready::Rewrite(_), Some((status, name))) = (&action, policy.error_pages.first()) {
+    if let (Ready::Redirect(_) | Ready::Rewrite(_), Some((status, name))) =
+        (&action, policy.error_pages.first())
+    {
         return Err(Problem::Page(*status, name.clone(), super::pages::PageError::NoFiles));
     }
     let bare = policy.fields.is_empty() && policy.security.is_none() && policy.cors.is_none();
@@ -104,7 +108,7 @@ fn check_route(route: Route, auth_files: &mut Vec<std::path::PathBuf>) -> Result
         }
         Ok((at, challenge))
     });
-    Ok(Checked {
+    Ok(Ruled {
         methods,
         action,
         fields: FieldSet::new(policy.security.as_ref(), &policy.fields),
@@ -130,7 +134,9 @@ fn methods(when: &Match, action: &Action) -> Result<[bool; METHODS.len()], Probl
     let mut is = [false; METHODS.len()];
     for (is, name) in is.iter_mut().zip(METHODS) {
         *is = match action {
-            _ if !when.methods.is_empty() => when.methods.iter().any(|m| m == name || (m == "GET" && name == "HEAD")),
+            _ if !when.methods.is_empty() => {
+                when.methods.iter().any(|m| m == name || (m == "GET" && name == "HEAD"))
+            }
             Action::Files(_) => matches!(name, "GET" | "HEAD"),
             Action::Redirect(_) | Action::Rewrite(_) => true,
         };
@@ -141,9 +147,10 @@ fn methods(when: &Match, action: &Action) -> Result<[bool; METHODS.len()], Probl
     }
 }
 
-impl Checked {
+impl Ruled {
     fn is_for_host(&self, host: Option<&[u8]>) -> bool {
-        self.when.hosts.is_empty() || host.is_some_and(|host| self.when.hosts.iter().any(|of| of.matches(host)))
+        self.when.hosts.is_empty()
+            || host.is_some_and(|host| self.when.hosts.iter().any(|of| of.matches(host)))
     }
 
     fn is_for(&self, host: Option<&[u8]>, path: &NormalPath) -> bool {
@@ -156,7 +163,12 @@ impl Checked {
 }
 
 /// The first route for this host, path and method. `None` is any method, as for OPTIONS.
-pub(super) fn find(routes: &[Checked], host: Option<&[u8]>, path: &NormalPath, method: Option<&Method<'_>>) -> Found {
+pub(super) fn find(
+    routes: &[Ruled],
+    host: Option<&[u8]>,
+    path: &NormalPath,
+    method: Option<&Method<'_>>,
+) -> Found {
     let (mut wrong, mut any_host) = (None, false);
     for (at, route) in routes.iter().enumerate() {
         if !route.is_for_host(host) {
@@ -178,15 +190,15 @@ pub(super) fn find(routes: &[Checked], host: Option<&[u8]>, path: &NormalPath, m
 }
 
 /// The first route of this host that is for every path: its policy goes with errors that no route answers.
-pub(super) fn general(routes: &[Checked], host: Option<&[u8]>) -> Option<usize> {
+pub(super) fn general(routes: &[Ruled], host: Option<&[u8]>) -> Option<usize> {
     routes.iter().position(|route| route.is_for_host(host) && route.when.path.prefix_len() == Some(0))
 }
 
 /// The methods of all routes for this host and path, as an Allow has them.
-pub(super) fn allow(routes: &[Checked], host: Option<&[u8]>, path: &NormalPath) -> String {
+pub(super) fn allow(routes: &[Ruled], host: Option<&[u8]>, path: &NormalPath) -> String {
     let mut out = String::new();
     for (at, name) in METHODS.iter().enumerate() {
-        let is = |route: &Checked| route.is_for(host, path) && route.methods.get(at).copied().unwrap_or(false);
+        let is = |route: &Ruled| route.is_for(host, path) && route.methods.get(at).copied().unwrap_or(false);
         if routes.iter().any(is) {
             out.push_str(name);
             out.push_str(", ");
@@ -197,12 +209,16 @@ pub(super) fn allow(routes: &[Checked], host: Option<&[u8]>, path: &NormalPath) 
 }
 
 /// Follows where the redirect or rewrite of `start` leads for the least path that it matches.
-fn follow(routes: &[Checked], start: usize) -> Result<(), Problem> {
-    let Some(route) = routes.get(start).filter(|route| !matches!(route.action, Ready::Files(_))) else { return Ok(()) };
+fn follow(routes: &[Ruled], start: usize) -> Result<(), Problem> {
+    let Some(route) = routes.get(start).filter(|route| !matches!(route.action, Ready::Files(_))) else {
+        return Ok(());
+    };
     let host = route.when.hosts.first().map(super::pattern::HostPattern::sample);
     let Some(sample) = route.when.path.sample() else { return Ok(()) };
     let encoded: String = encode_path(&sample).collect();
-    let (Ok(first), name) = (NormalPath::new(encoded.as_bytes()), METHODS.iter().zip(route.methods).find(|(_, is)| *is)) else {
+    let (Ok(first), name) =
+        (NormalPath::new(encoded.as_bytes()), METHODS.iter().zip(route.methods).find(|(_, is)| *is))
+    else {
         return Ok(());
     };
     let method = Method::Other(name.map_or("GET", |(name, _)| name));

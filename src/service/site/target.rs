@@ -113,7 +113,8 @@ impl Target {
 
     /// Whether it names a host.
     pub fn is_absolute(&self) -> bool {
-        !matches!(self.parts.first(), Some(Part::Path)) && !matches!(self.parts.first(), Some(Part::Text(t)) if t.starts_with('/'))
+        !matches!(self.parts.first(), Some(Part::Path))
+            && !matches!(self.parts.first(), Some(Part::Text(t)) if t.starts_with('/'))
     }
 
     /// The target for a request of `path`, which `of` matches.
@@ -125,7 +126,8 @@ impl Target {
                 // A slash that is there already is not doubled: `//` at the beginning would name a host.
                 Part::Path => {
                     let path = path.as_bytes();
-                    let path = if out.ends_with('/') { path.strip_prefix(b"/").unwrap_or(path) } else { path };
+                    let path =
+                        if out.ends_with('/') { path.strip_prefix(b"/").unwrap_or(path) } else { path };
                     out.extend(encode_path(path));
                 }
                 Part::Rest => out.extend(encode_path(of.rest(path.as_bytes()))),
@@ -183,13 +185,17 @@ fn check_bytes(parts: &[Part]) -> Result<(), TargetError> {
             continue;
         };
         fragment |= text.contains('#');
-        let bad = |c: &char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
+        let bad = |c: &char| {
+            !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}')
+        };
         if let Some(bad) = text.chars().find(bad) {
             return Err(TargetError::Byte(bad));
         }
         let mut escapes = text.split('%');
         escapes.next();
-        if escapes.any(|after| !matches!(after.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())) {
+        if escapes.any(
+            |after| !matches!(after.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()),
+        ) {
             return Err(TargetError::Escape);
         }
     }
@@ -198,14 +204,19 @@ fn check_bytes(parts: &[Part]) -> Result<(), TargetError> {
 
 /// `first` begins with a scheme and an authority; `next` is what follows it.
 fn check_authority(first: &str, next: Option<&Part>) -> Result<(), TargetError> {
-    let rest = first.strip_prefix("http://").or_else(|| first.strip_prefix("https://")).ok_or(TargetError::Form)?;
+    let rest =
+        first.strip_prefix("http://").or_else(|| first.strip_prefix("https://")).ok_or(TargetError::Form)?;
     let end = rest.find(['/', '?', '#']);
     let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-    let (host, port) = match authority.rfind(':').filter(|at| !authority.get(*at..).is_some_and(|t| t.contains(']'))) {
+    let (host, port) = match authority
+        .rfind(':')
+        .filter(|at| !authority.get(*at..).is_some_and(|t| t.contains(']')))
+    {
         Some(at) => (authority.get(..at).unwrap_or_default(), authority.get(at + 1..).unwrap_or_default()),
         None => (authority, "80"),
     };
-    let good_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    let good_port =
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
     let good_host = super::pattern::HostPattern::new(host).is_ok_and(|host| !host.is_wildcard());
     // The path begins with a slash and the query with a question mark, which end the host; nothing else does.
     let ended = end.is_some() || matches!(next, None | Some(Part::Path | Part::Query));

@@ -31,11 +31,13 @@ impl Rig {
     /// The verdict as a request gets it, its question answered.
     fn ask(&mut self, fields: &str) -> bool {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let judge = |rig: &mut Self, checked| with_head(&request, |head| rig.auth.judge(head, checked, rig.now));
+        let judge = |rig: &mut Self, checked: Option<Checked>| {
+            with_head(&request, |head| rig.auth.judge(head, || checked.map(Ok), rig.now))
+        };
         match judge(self, None) {
             Verdict::Allowed => true,
             Verdict::Denied => false,
-            Verdict::Busy => panic!("busy"),
+            Verdict::Busy | Verdict::Failed(_) => panic!("no verdict"),
             Verdict::Ask(question) => {
                 self.hashed += 1;
                 let checked = question.answer();
@@ -74,7 +76,11 @@ fn the_right_password_passes_and_is_hashed_once_until_its_time_is_over() {
 #[test]
 fn a_wrong_password_and_an_unknown_user_both_cost_one_hash_each_time() {
     let mut rig = rig();
-    for (n, who) in [&b"anna:wrong"[..], b"anna:", b"nobody:secret", b"anna:secret2", b"Anna:secret", b":secret"].iter().enumerate() {
+    for (n, who) in
+        [&b"anna:wrong"[..], b"anna:", b"nobody:secret", b"anna:secret2", b"Anna:secret", b":secret"]
+            .iter()
+            .enumerate()
+    {
         assert!(!rig.ask(&basic(who)) && !rig.ask(&basic(who)), "{}", who.escape_ascii());
         assert_eq!(rig.hashed as usize, 2 * (n + 1));
     }
@@ -106,7 +112,7 @@ fn no_more_than_the_bound_are_verified_at_one_time() {
     let mut rig = rig();
     let ask = |rig: &mut Rig, n: usize| {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(format!("anna:{n}").as_bytes()));
-        with_head(&request, |head| rig.auth.judge(head, None, rig.now))
+        with_head(&request, |head| rig.auth.judge(head, || None, rig.now))
     };
     let mut under_way: Vec<Verdict> = (0..VERIFICATIONS_MAX).map(|n| ask(&mut rig, n)).collect();
     assert!(under_way.iter().all(|verdict| matches!(verdict, Verdict::Ask(_))));
@@ -118,9 +124,9 @@ fn no_more_than_the_bound_are_verified_at_one_time() {
 #[test]
 fn an_answer_counts_for_its_own_question_alone() {
     let mut rig = rig();
-    let judge = |rig: &mut Rig, who: &[u8], checked| {
+    let judge = |rig: &mut Rig, who: &[u8], checked: Option<Checked>| {
         let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", basic(who));
-        with_head(&request, |head| rig.auth.judge(head, checked, rig.now))
+        with_head(&request, |head| rig.auth.judge(head, || checked.map(Ok), rig.now))
     };
     let Verdict::Ask(question) = judge(&mut rig, b"anna:secret", None) else { panic!("no question") };
     let checked = question.answer();
@@ -136,7 +142,10 @@ fn the_file_is_read_again_when_it_changes_and_not_when_it_is_bad() {
     let (anna, bert) = (basic(b"anna:secret"), basic(b"bert:secret"));
     assert!(rig.ask(&anna) && !rig.ask(&bert));
     rig.write(OTHER);
-    assert!(!rig.ask(&anna) && rig.ask(&bert), "a user who was taken out does not pass on what is remembered");
+    assert!(
+        !rig.ask(&anna) && rig.ask(&bert),
+        "a user who was taken out does not pass on what is remembered"
+    );
     rig.write("bert:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n");
     assert!(rig.ask(&bert));
     std::fs::remove_file(rig.dir.path().join("users")).unwrap();
@@ -169,7 +178,8 @@ fn a_file_that_cannot_be_used_is_told_at_the_start() {
     let path = dir.path().join("users");
     assert!(matches!(Auth::load(&path), Err(AuthError::Io(_))));
     assert!(matches!(Auth::load(dir.path()), Err(AuthError::NotAFile)));
-    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
     assert!(matches!(Auth::load(&path), Err(AuthError::NotAFile)), "a FIFO is not waited for");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "# nobody\n").unwrap();
