@@ -1,12 +1,12 @@
 //! An HTTP service in a few lines: `cargo run --example hello -- 127.0.0.1:8080`, then `curl -i 127.0.0.1:8080`.
 
-use tidemill::proto::http1::{App, Http, Prepared, Reply, Request};
+use tidemill::proto::http1::{App, Cx, Http, Prepared, Reply, Request};
 use tidemill::reactor::Reactor;
 
 struct Hello(Prepared);
 
 impl App for Hello {
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         match request.head.path {
             b"/" => reply.prepared(&mut self.0),
             _ => reply.status(404),

@@ -2,7 +2,7 @@
 //! `connection`, of `tests/corpus.rs` and of its properties.
 
 use tidemill::proto::http1::head::{Head, Method};
-use tidemill::proto::http1::{App, BodyPlan, Http, HttpConfig, Reply, Request};
+use tidemill::proto::http1::{App, BodyPlan, Cx, Http, HttpConfig, Reply, Request};
 use tidemill::reactor::testing::Probe;
 
 /// Answers with what it was asked; the first letter of the path chooses what becomes of the body, and how.
@@ -18,7 +18,7 @@ impl App for Mirror {
         }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         let head = request.head;
         let text = [head.method.as_str().as_bytes(), b" ", head.target, b" ", request.body].concat();
         match head.path.get(1) {

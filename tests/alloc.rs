@@ -149,12 +149,12 @@ fn an_idle_reactor_allocates_nothing() {
 
 #[cfg(feature = "http")]
 mod http {
-    use tidemill::proto::http1::{App, Http, Prepared, Reply, Request};
+    use tidemill::proto::http1::{App, Cx, Http, Prepared, Reply, Request};
 
     struct Hello(Prepared);
 
     impl App for Hello {
-        fn on_request(&mut self, _: &Request<'_>, reply: &mut Reply<'_, '_>) {
+        fn on_request(&mut self, _: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
             reply.prepared(&mut self.0);
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use tidemill::proto::http1::head::Head;
-use tidemill::proto::http1::{App, BodyPlan, Http, HttpConfig, Reply, Request};
+use tidemill::proto::http1::{App, BodyPlan, Cx, Http, HttpConfig, Reply, Request};
 use tidemill::reactor::testing::contract;
 use tidemill::reactor::testing::contract::{Conversation, mask};
 use tidemill::service::files::{FileApp, Files, Limits, Root};
@@ -36,7 +36,7 @@ impl App for Mirror {
         }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         let mut body = request.head.path.to_vec();
         body.push(b' ');
         body.extend_from_slice(request.body);

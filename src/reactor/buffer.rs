@@ -165,6 +165,10 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
+    pub(crate) fn reborrow(&mut self) -> Input<'_> {
+        Input { buf: self.buf }
+    }
+
     /// Drops the first `n` bytes (all, if there are fewer).
     pub fn consume(&mut self, n: usize) {
         self.buf.consume(n);
@@ -200,6 +204,10 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
+    pub(crate) fn reborrow(&mut self) -> Output<'_> {
+        Output { buf: self.buf, starved: self.starved, open: self.open }
+    }
+
     /// Bytes that can be written now.
     pub fn room(&self) -> usize {
         if self.open { self.buf.room() } else { 0 }

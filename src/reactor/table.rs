@@ -38,6 +38,10 @@ impl<H: Handler> fmt::Debug for Table<'_, H> {
 }
 
 impl<H: Handler> Table<'_, H> {
+    pub(crate) fn reborrow(&mut self) -> Table<'_, H> {
+        Table { core: self.core, conns: self.conns, service: self.service }
+    }
+
     /// The last stamp: when the turn began, or when the last task before this one ended. The clock is not read.
     pub fn now(&self) -> Time {
         self.core.now
@@ -134,6 +138,18 @@ impl<H: Handler> Table<'_, H> {
                 core.link(slot).set(DATA_DUE);
                 let now = core.now;
                 core.link(slot).wait_anew(now);
+                core.enqueue(slot);
+            }
+        })
+    }
+
+    /// Calls `on_room` soon, though nothing was sent: in this turn, or in the next if the connection has had its share.
+    /// For whoever has something for a connection that it cannot write by itself. While a file is on its way, or
+    /// after the write side has ended, nobody is called.
+    pub fn wake(&mut self, id: ConnId) -> bool {
+        self.update(id, |core, slot| {
+            if core.link(slot).is_live() {
+                core.link(slot).set(ROOM_DUE);
                 core.enqueue(slot);
             }
         })

@@ -2,7 +2,7 @@
 
 use crate::proto::http1::encode::EncodeError;
 use crate::proto::http1::head::Method;
-use crate::proto::http1::{App, Prepared, Reply, Request};
+use crate::proto::http1::{App, Cx, Prepared, Reply, Request};
 
 /// Answers every request alike.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Respond {
 }
 
 impl App for Respond {
-    fn on_request(&mut self, _request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, _request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         reply.prepared(&mut self.answer);
     }
 }
@@ -59,7 +59,7 @@ impl Welcome {
 }
 
 impl App for Welcome {
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         match (request.head.method, request.head.path) {
             (Method::Get | Method::Head, b"/") => reply.prepared(&mut self.page),
             (Method::Get | Method::Head, b"/hello") => reply.prepared(&mut self.hello),

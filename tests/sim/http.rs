@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidemill::proto::http1::head::{Head, Method};
-use tidemill::proto::http1::{App, BodyPlan, HttpConfig, Reply, Request};
+use tidemill::proto::http1::{App, BodyPlan, Cx, HttpConfig, Reply, Request};
 use tidemill::reactor::Report;
 use tidemill::reactor::testing::{Rng, SimPeer, World};
 
@@ -38,7 +38,7 @@ impl App for Digest {
         }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         let head = request.head;
         let path = std::str::from_utf8(head.path).unwrap_or_default();
         let more = path.rsplit('/').next().and_then(|n| n.parse().ok()).unwrap_or(0);

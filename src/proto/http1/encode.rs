@@ -138,6 +138,32 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
+    /// One rendered line, with its CRLF.
+    ///
+    /// # Errors
+    /// As [`HeadWriter::field`] and [`HeadWriter::finish`] together.
+    pub(crate) fn line(name: &str, value: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        let mut line = vec![0; name.len() + value.len() + 4];
+        let mut writer = HeadWriter { buf: &mut line, len: 0, date_at: 0, status: 200, error: None };
+        writer.field(name, value);
+        match writer.error {
+            None => Ok(line),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Adds `Transfer-Encoding: chunked`, instead of a Content-Length. 1xx, 204, 205 and 304 get none.
+    pub fn chunked(&mut self) -> &mut Self {
+        match self.status {
+            205 => self.content_length(0),
+            status if has_body(status) => {
+                self.put(b"Transfer-Encoding: chunked\r\n");
+                self
+            }
+            _ => self,
+        }
+    }
+
     /// Begins a head without Date and Server, for callers that give their own.
     fn bare(buf: &'b mut [u8], status: u16) -> Self {
         let mut head = Self { buf, len: 0, date_at: 0, status, error: None };

@@ -96,6 +96,10 @@ faults! {
     BODY_TRUNCATED: 400 "http.body_truncated" true
         cause "The client closed its side before the announced request body was complete."
         remedy "Nothing was done with the partial body; send the request again.";
+    /// A deferred answer was not given in time.
+    ANSWER_TIMEOUT: 503 "http.answer_timeout" true
+        cause "The application did not answer the request before its deadline."
+        remedy "Look at what the request waits for, or raise the answer timeout.";
     /// A file that was being sent ended before its announced length.
     FILE_TRUNCATED: 500 "http.file_truncated" true
         cause "A file was cut while it was sent, so the announced length could not be met and the connection was closed."

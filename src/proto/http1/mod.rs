@@ -9,7 +9,15 @@ pub mod encode;
 pub mod fault;
 pub mod head;
 mod reply;
+mod response;
 pub mod server;
 
+#[allow(unused_imports, reason = "for the services above")]
+pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};
-pub use server::{App, BodyPlan, Http, HttpConfig};
+pub use response::{Body, Pieces, Response};
+pub use server::record::{Log, Record};
+pub use server::{
+    App, BodyPlan, BodyWriter, Cx, Flow, Http, HttpConfig, Pull, Raw, RawIo, Responder, Service, Sink,
+    Source, StreamOptions, Ticket,
+};

@@ -1,6 +1,8 @@
 //! What an application sees of a request and how it answers: [`Request`], [`Reply`], and answers made once and sent
 //! often ([`Prepared`]). An answer is written straight into the transmit buffer; what does not fit is kept aside.
 
+mod deferred;
+
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 
 use super::encode::{DateCache, EncodeError, HeadWriter, Persist, Template, has_body, reason};
 use super::head::{Head, Method};
+use super::server::exchange::{Asked, Done, Gone, Outgoing, Work};
+use super::server::{Sink, Ticket};
 use crate::reactor::{Output, Peer};
 
 /// A request whose body, if it was wanted, has arrived.
@@ -48,36 +52,89 @@ impl Rest {
     }
 }
 
-/// How far an answer has come when the application returns.
-pub(super) enum Outcome {
-    /// Nothing was answered.
-    None,
-    /// It stands whole in the transmit buffer.
-    Sent,
-    /// Its rest has to follow.
-    Rest(Rest),
-    /// A file has to follow.
+/// A piece of a body.
+#[derive(Debug)]
+#[allow(dead_code, reason = "for the services above")]
+pub(crate) enum Part {
+    Bytes(Vec<u8>),
     File(Arc<File>, Range<u64>),
 }
 
 /// Answers one request, once: the first answer counts. A request that is not answered at all gets a 500.
-pub struct Reply<'a, 'tx> {
-    pub(super) tx: &'a mut Output<'tx>,
+pub struct Reply<'a, S: 'static> {
+    pub(super) tx: Output<'a>,
     pub(super) date: &'a DateCache,
-    pub(super) persist: Persist,
-    pub(super) head_only: bool,
-    pub(super) outcome: Outcome,
+    pub(super) asked: Asked,
+    pub(super) ticket: Ticket,
+    pub(super) given: Given<S>,
 }
 
-impl fmt::Debug for Reply<'_, '_> {
+/// How far an answer has come when the application returns.
+pub(super) struct Given<S: 'static> {
+    /// Of the answer that was written; 0 when none was.
+    pub(super) status: u16,
+    /// Bytes of its body, as far as they are known.
+    pub(super) length: u64,
+    /// The connection may be kept.
+    pub(super) keep: bool,
+    pub(super) rest: Option<Rest>,
+    pub(super) file: Option<(Arc<File>, Range<u64>)>,
+    pub(super) outgoing: Outgoing<S>,
+    pub(super) sink: Option<Box<dyn Sink<S>>>,
+    pub(super) work: Option<Work>,
+    pub(super) gone: Option<Gone<S>>,
+    /// What a thread made, if the application was asked again.
+    pub(super) done: Option<Done>,
+    /// Lines that go into the answer's head, whatever it is.
+    pub(super) extra: Vec<u8>,
+}
+
+impl<S> Given<S> {
+    pub(super) const fn new(keep: bool, done: Option<Done>) -> Self {
+        Self {
+            status: 0,
+            length: 0,
+            keep,
+            rest: None,
+            file: None,
+            outgoing: Outgoing::Idle,
+            sink: None,
+            work: None,
+            gone: None,
+            done,
+            extra: Vec::new(),
+        }
+    }
+
+    /// Whether the answer stands whole in the transmit buffer.
+    #[inline]
+    pub(super) const fn is_whole(&self) -> bool {
+        self.rest.is_none()
+            && self.file.is_none()
+            && self.sink.is_none()
+            && self.work.is_none()
+            && matches!(self.outgoing, Outgoing::Idle)
+    }
+
+    /// Whether the application has said anything.
+    pub(super) const fn is_said(&self) -> bool {
+        self.status != 0
+            || self.sink.is_some()
+            || self.work.is_some()
+            || matches!(self.outgoing, Outgoing::Later)
+    }
+}
+
+impl<S> fmt::Debug for Reply<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("persist", &self.persist).field("head_only", &self.head_only).finish()
+        f.debug_struct("Reply").field("asked", &self.asked).field("status", &self.given.status).finish()
     }
 }
 
 /// An answer made once and sent often, in each form of the Connection field.
 #[derive(Clone, Debug)]
 pub struct Prepared {
+    status: u16,
     keep: Template,
     keep_10: Template,
     close: Template,
@@ -92,6 +149,7 @@ impl Prepared {
     /// Content-Length, Transfer-Encoding).
     pub fn new(status: u16, fields: &[(&str, &[u8])], body: &[u8]) -> Result<Self, EncodeError> {
         Ok(Self {
+            status,
             keep: Template::new(status, fields, Persist::Default, body)?,
             keep_10: Template::new(status, fields, Persist::KeepAlive, body)?,
             close: Template::new(status, fields, Persist::Close, body)?,
@@ -99,29 +157,46 @@ impl Prepared {
     }
 }
 
-impl Reply<'_, '_> {
+/// Answers that are whole.
+impl<S: 'static> Reply<'_, S> {
     /// Sends a prepared answer.
     #[inline]
     pub fn prepared(&mut self, answer: &mut Prepared) {
-        if self.is_answered() {
+        if self.is_second() {
             return;
         }
-        let template = match self.persist {
+        let template = match self.persist() {
             Persist::Default | Persist::Upgrade => &mut answer.keep,
             Persist::KeepAlive => &mut answer.keep_10,
             Persist::Close => &mut answer.close,
         };
         let head_len = template.head_len();
         let bytes = template.bytes(self.date);
-        let len = if self.head_only { head_len } else { bytes.len() };
+        let len = if self.asked.head_only { head_len } else { bytes.len() };
+        self.given.status = answer.status;
+        self.given.length = (len - head_len) as u64;
+        if !self.given.extra.is_empty() {
+            let bytes = Arc::clone(bytes);
+            let (head, body) = bytes.get(..len).unwrap_or(&bytes).split_at(head_len);
+            let open = head.strip_suffix(b"\r\n").unwrap_or(head);
+            let head = [open, &std::mem::take(&mut self.given.extra), b"\r\n"].concat();
+            self.body(&head);
+            return self.body(body);
+        }
         let n = self.tx.write(bytes.get(..len).unwrap_or(bytes));
-        self.outcome =
-            if n == len { Outcome::Sent } else { Outcome::Rest(Rest::Shared(Arc::clone(bytes), n..len)) };
+        if n < len {
+            self.given.rest = Some(Rest::Shared(Arc::clone(bytes), n..len));
+        }
+    }
+
+    /// Whether the request has been answered, or somebody has taken it upon themselves to answer it.
+    pub const fn is_answered(&self) -> bool {
+        self.given.is_said()
     }
 
     /// Whether an answer was given before: it counts, and what comes after it is dropped.
-    fn is_answered(&self) -> bool {
-        let answered = !matches!(self.outcome, Outcome::None);
+    pub(super) fn is_second(&self) -> bool {
+        let answered = self.is_answered();
         if answered {
             log::error!("a request was answered twice; the second answer was dropped");
         }
@@ -137,7 +212,8 @@ impl Reply<'_, '_> {
             }
             head.content_length(body.len() as u64);
         };
-        if self.head(status, write) && !self.head_only && has_body(status) {
+        if self.head(status, write) && self.has_body(status) {
+            self.given.length = body.len() as u64;
             self.body(body);
         }
     }
@@ -155,22 +231,34 @@ impl Reply<'_, '_> {
         self.send(status, &all, text.as_bytes());
     }
 
+    /// Ends the connection behind the answer, which says so. To be called before it.
+    pub const fn close_after(&mut self) {
+        self.given.keep = false;
+    }
+
+    /// Adds rendered and checked lines to the head of whatever answer is given.
+    #[allow(dead_code, reason = "for the services above")]
+    pub(crate) fn add_lines(&mut self, lines: &[u8]) {
+        self.given.extra.extend_from_slice(lines);
+    }
+
     /// Sends an answer whose fields are rendered lines, Content-Length among them, and whose body is shared.
     pub(crate) fn shared(&mut self, status: u16, lines: &[u8], body: &Arc<[u8]>, range: Range<usize>) {
-        if !self.head(status, |head| {
+        let head = self.head(status, |head| {
             head.lines(lines);
-        }) || self.head_only
-        {
+        });
+        if !head || !self.has_body(status) {
             return;
         }
         let bytes = body.get(range.clone()).unwrap_or_default();
-        if !matches!(self.outcome, Outcome::Sent) {
+        self.given.length = bytes.len() as u64;
+        if self.given.rest.is_some() {
             return self.body(bytes);
         }
         let n = self.tx.write(bytes);
         if n < bytes.len() {
             let rest = range.start + n..range.end;
-            self.outcome = Outcome::Rest(Rest::Shared(Arc::clone(body), rest));
+            self.given.rest = Some(Rest::Shared(Arc::clone(body), rest));
         }
     }
 
@@ -186,38 +274,72 @@ impl Reply<'_, '_> {
         let head = self.head(status, |head| {
             head.lines(lines);
         });
-        if head && !self.head_only && !range.is_empty() {
-            // The server has room for a head before it asks, and a file's is a short one.
-            debug_assert!(matches!(self.outcome, Outcome::Sent));
-            self.outcome = Outcome::File(Arc::clone(file), range);
+        if head && self.has_body(status) && !range.is_empty() {
+            self.given.length = range.end - range.start;
+            self.given.file = Some((Arc::clone(file), range));
         }
     }
 
+    /// Sends an answer whose fields are rendered lines, Content-Length among them, and whose body is made of pieces.
+    #[allow(dead_code, reason = "for the services above")]
+    pub(crate) fn parts(&mut self, status: u16, lines: &[u8], parts: Vec<Part>) {
+        let head = self.head(status, |head| {
+            head.lines(lines);
+        });
+        if head && self.has_body(status) && !parts.is_empty() {
+            let sizes = parts.iter().map(|part| match part {
+                Part::Bytes(bytes) => bytes.len() as u64,
+                Part::File(_, range) => range.end.saturating_sub(range.start),
+            });
+            self.given.length = sizes.fold(0, u64::saturating_add);
+            self.given.outgoing = Outgoing::Parts(parts.into());
+        }
+    }
+
+    pub(super) const fn has_body(&self, status: u16) -> bool {
+        !self.asked.head_only && has_body(status)
+    }
+
+    pub(super) const fn persist(&self) -> Persist {
+        self.asked.persist(self.given.keep)
+    }
+
     /// Writes a head; false when it could not be, and a 500 was written instead, or when it is a second one.
-    fn head(&mut self, status: u16, fill: impl Fn(&mut HeadWriter<'_>)) -> bool {
-        if self.is_answered() {
+    pub(super) fn head(&mut self, status: u16, fill: impl Fn(&mut HeadWriter<'_>)) -> bool {
+        self.head_as(status, self.persist(), fill)
+    }
+
+    /// As [`Reply::head`], with what is said about the connection.
+    fn head_as(&mut self, status: u16, persist: Persist, fill: impl Fn(&mut HeadWriter<'_>)) -> bool {
+        if self.is_second() {
             return false;
         }
         let mut big = Vec::new();
-        let mut done = write_head(self.tx.spare(), status, self.date, self.persist, &fill);
+        let extra = &self.given.extra;
+        let fill = |head: &mut HeadWriter<'_>| {
+            fill(head);
+            head.lines(extra);
+        };
+        let mut done = write_head(self.tx.spare(), status, self.date, persist, &fill);
         if done == Err(EncodeError::NoRoom) {
             big.resize(crate::reactor::buffer::BLOCK, 0);
-            done = write_head(&mut big, status, self.date, self.persist, &fill);
+            done = write_head(&mut big, status, self.date, persist, &fill);
         }
         match done {
-            Ok(n) if big.is_empty() => {
-                self.tx.commit(n);
-                self.outcome = Outcome::Sent;
-                true
-            }
             Ok(n) => {
-                big.truncate(n);
-                self.body(&big);
+                self.given.status = status;
+                if big.is_empty() {
+                    self.tx.commit(n);
+                } else {
+                    big.truncate(n);
+                    self.body(&big);
+                }
                 true
             }
             Err(e) => {
                 log::error!("an answer with status {status} could not be written: {e}");
                 if status != 500 {
+                    self.given.extra.clear();
                     self.send(500, &[], b"500 Internal Server Error\n");
                 }
                 false
@@ -226,16 +348,14 @@ impl Reply<'_, '_> {
     }
 
     /// Writes bytes behind those that were written; what does not fit is kept, in order.
-    fn body(&mut self, bytes: &[u8]) {
-        if let Outcome::Rest(Rest::Owned(rest, _)) = &mut self.outcome {
+    pub(super) fn body(&mut self, bytes: &[u8]) {
+        if let Some(Rest::Owned(rest, _)) = &mut self.given.rest {
             return rest.extend_from_slice(bytes);
         }
         let n = self.tx.write(bytes);
-        self.outcome = if n == bytes.len() {
-            Outcome::Sent
-        } else {
-            Outcome::Rest(Rest::Owned(bytes.get(n..).unwrap_or_default().to_vec(), 0))
-        };
+        if n < bytes.len() {
+            self.given.rest = Some(Rest::Owned(bytes.get(n..).unwrap_or_default().to_vec(), 0));
+        }
     }
 }
 
@@ -246,8 +366,8 @@ fn write_head(
     persist: Persist,
     fill: &impl Fn(&mut HeadWriter<'_>),
 ) -> Result<usize, EncodeError> {
-    // An interim answer is none: its client would wait for the other.
-    if status < 200 {
+    // An interim answer is none: its client would wait for the other. An upgrade is the end of HTTP on its connection.
+    if status < 200 && persist != Persist::Upgrade {
         return Err(EncodeError::BadStatus);
     }
     let mut head = HeadWriter::new(buf, status, date);

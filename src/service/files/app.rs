@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
-use crate::proto::http1::{App, BodyPlan, Reply, Request};
+use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
 
 /// Parts of a file up to this size go out in one write with their head; larger ones by `sendfile`.
 const TOGETHER_MAX: u64 = 16 * 1024;
@@ -29,7 +29,7 @@ impl App for FileApp {
         if matches!(head.method, Method::Get | Method::Head) { BodyPlan::Skip } else { BodyPlan::Refuse }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         let head = request.head;
         match head.method {
             Method::Get | Method::Head => {}
@@ -58,18 +58,18 @@ impl App for FileApp {
     }
 }
 
-fn not_allowed(reply: &mut Reply<'_, '_>) {
+fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {
     page(reply, 405, &[("Allow", b"GET, HEAD")]);
 }
 
-fn page(reply: &mut Reply<'_, '_>, status: u16, fields: &[(&str, &[u8])]) {
+fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8])]) {
     let body = error_page(status, reason(status));
     let mut all: Vec<(&str, &[u8])> = vec![("Content-Type", b"text/html; charset=utf-8")];
     all.extend_from_slice(fields);
     reply.send(status, &all, body.as_bytes());
 }
 
-fn answer(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, '_>) {
+fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) {
     let is_head = head.method == Method::Head;
     let mut tags = Vec::new();
     let fields = conditions(head, &mut tags);
@@ -90,13 +90,13 @@ fn answer(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, '_>) {
     }
 }
 
-fn send(
+fn send<S: 'static>(
     entry: &Entry,
     status: u16,
     lines: &[u8],
     range: std::ops::Range<u64>,
     is_head: bool,
-    reply: &mut Reply<'_, '_>,
+    reply: &mut Reply<'_, S>,
 ) {
     match entry.body() {
         Body::Bytes(bytes) => {

@@ -25,6 +25,13 @@ pub struct Progress {
     lines: u16,
 }
 
+impl Progress {
+    /// Whether the request line is whole.
+    pub(in crate::proto::http1) const fn has_line(self) -> bool {
+        self.lines > 0
+    }
+}
+
 /// Signature of the PROXY protocol version 2, as far as needed to tell it from two empty lines.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0";
 

@@ -1,33 +1,9 @@
-//! What an HTTP server is told: its application and its bounds.
+//! The bounds of an HTTP server.
 
 use std::time::Duration;
 
-use crate::proto::http1::head::{self, Head};
-use crate::proto::http1::reply::{Reply, Request};
+use crate::proto::http1::head;
 use crate::reactor::Limits;
-
-/// What to do with the body of a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyPlan {
-    /// Read it and drop it, up to the configured bound; then answer.
-    Skip,
-    /// Collect up to so many bytes; then answer.
-    Collect(usize),
-    /// Answer at once, without it.
-    Refuse,
-}
-
-/// An application: answers requests.
-pub trait App: Sized + 'static {
-    /// What to do with the body of this request; asked once, when its head is whole and it has a body.
-    fn body_plan(&mut self, head: &Head<'_>) -> BodyPlan {
-        let _ = head;
-        BodyPlan::Skip
-    }
-
-    /// Answers a request. Called in the order of the requests of a connection, one at a time.
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>);
-}
 
 /// Bounds of an HTTP server.
 #[derive(Clone, Debug)]
@@ -43,6 +19,8 @@ pub struct HttpConfig {
     pub body_rate_min: u32,
     /// The largest body of a request whose application asks for none. Default 1 MiB.
     pub body_bytes_max: u64,
+    /// How long a deferred answer may take before 503 is given instead; `None` for ever. Default 60 s.
+    pub answer_timeout: Option<Duration>,
     /// Wait before each answer. For tests of clients. Default none.
     pub delay: Option<Duration>,
     /// Of the connections. The idle deadline is 60 s by default, also before a connection's first byte.
@@ -57,6 +35,7 @@ impl Default for HttpConfig {
             body_timeout: Duration::from_secs(30),
             body_rate_min: 1024,
             body_bytes_max: 1 << 20,
+            answer_timeout: Some(Duration::from_secs(60)),
             delay: None,
             connection: Limits { idle_timeout: Some(Duration::from_secs(60)), ..Limits::default() },
         }

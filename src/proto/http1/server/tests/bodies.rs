@@ -114,7 +114,7 @@ fn a_body_one_byte_over_the_bound_is_refused_in_both_framings() {
                 let answer = talk.one();
                 assert_eq!((answer.status, answer.closes()), (413, true), "{path}, {:?}", talk.way);
                 assert_eq!(talk.ended(), "http.body_too_large");
-                assert_eq!(talk.probe.with(|http, _| http.app().asked), 0);
+                assert_eq!(talk.probe.with(|http, _| http.state().asked), 0);
             });
         }
     }

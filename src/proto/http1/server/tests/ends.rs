@@ -65,7 +65,7 @@ fn an_end_of_file_inside_a_body_is_told_and_the_application_does_not_hear_of_it(
             talk.probe.eof();
             assert_eq!(talk.one().status, 400);
             assert_eq!(talk.ended(), "http.body_truncated");
-            assert_eq!(talk.probe.with(|http, _| http.app().asked), 0);
+            assert_eq!(talk.probe.with(|http, _| http.state().asked), 0);
         });
     }
 }

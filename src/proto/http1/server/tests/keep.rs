@@ -105,7 +105,7 @@ fn what_follows_a_request_to_close_is_not_answered() {
             talk.say(&[GET, close.as_bytes(), GET, b"nonsense"].concat());
             let answers = talk.heard(&["GET", "GET"]);
             assert!(!answers[0].closes() && answers[1].closes());
-            assert_eq!(talk.probe.with(|http, _| http.app().asked), 2);
+            assert_eq!(talk.probe.with(|http, _| http.state().asked), 2);
             assert_eq!(talk.ended(), "finished");
         });
     }

@@ -8,7 +8,7 @@ fn refused(talk: &mut Talk, bytes: &[u8]) -> (Answer, &'static str) {
     assert!(answer.closes());
     let reason = talk.ended();
     assert!(answer.text().contains(reason), "{} does not name {reason}", answer.text());
-    assert_eq!(talk.probe.with(|http, _| http.app().asked), 0);
+    assert_eq!(talk.probe.with(|http, _| http.state().asked), 0);
     (answer, reason)
 }
 

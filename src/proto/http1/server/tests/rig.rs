@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::http1::head::Head;
-use crate::proto::http1::{App, BodyPlan, Http, HttpConfig, Prepared, Reply, Request};
+use crate::proto::http1::{App, BodyPlan, Cx, Http, HttpConfig, Prepared, Reply, Request};
 use crate::reactor::testing::Probe;
 
 /// One second.
@@ -55,7 +55,7 @@ impl App for Site {
         }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, '_>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
         self.asked += 1;
         let (name, n) = parts(request.head);
         match name {
