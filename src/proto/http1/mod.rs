@@ -12,6 +12,7 @@ mod reply;
 mod response;
 pub mod server;
 
+pub(crate) use reply::Caught;
 #[allow(unused_imports, reason = "for the services above")]
 pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};

@@ -40,7 +40,15 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.files.lookup(head.path, request.turn, request.unix_time) {
+        self.files.respond(head.path, request, reply);
+    }
+}
+
+impl Files {
+    /// Answers a GET or HEAD for `path`, which is the request's own or another in its place.
+    pub fn respond<S: 'static>(&mut self, path: &[u8], request: &Request<'_>, reply: &mut Reply<'_, S>) {
+        let head = request.head;
+        match self.lookup(path, request.turn, request.unix_time) {
             Lookup::Found(entry) => answer(&entry, head, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
@@ -51,7 +59,7 @@ impl App for FileApp {
             Lookup::BadRequest => page(reply, 400, &[]),
             Lookup::Busy => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
-                log::error!("{} could not be read: {e}", head.path.escape_ascii());
+                log::error!("{} could not be read: {e}", path.escape_ascii());
                 page(reply, 500, &[]);
             }
         }
