@@ -183,13 +183,23 @@ def test_error_pages_keep_their_status(start, site):
     assert ask(server, "/missing").body == b"<h1>still gone</h1>"
 
 
-def test_an_error_page_for_500_is_sent_when_the_disk_fails(start, site, folder):
-    """A redirect to itself is the one mistake that only a request shows: this is what 500 looks like."""
+def test_an_error_page_keeps_the_fields_of_its_status(start, site):
     (site / "broken.html").write_text("<h1>broken</h1>")
     server = start("serve", site, "--error-page", "416=/broken.html")
     answer = ask(server, "/text.txt", "Range: bytes=99999999-")
     assert (answer.status, answer.body) == (416, b"<h1>broken</h1>")
     assert answer["content-range"] == f"bytes */{tree.SIZE}"
+
+
+def test_rules_that_lead_round_for_some_path_end_in_500_with_its_page(start, site):
+    """Loops that the rules themselves show are refused at the start; these two need a path with a digit."""
+    (site / "broken.html").write_text("<h1>broken</h1>")
+    flags = ("--rewrite", "/**/x[0-9]=/a/x1", "--redirect", "/**/y[0-9]=$path$query", "--error-page", "500=/broken.html")
+    server = start("serve", site, *flags)
+    for target in ("/b/x5", "/b/y5?q"):
+        answer = ask(server, target)
+        assert (answer.status, answer.body) == (500, b"<h1>broken</h1>") and "location" not in answer
+    assert "without end" in server.stderr() and "to itself" in server.stderr()
 
 
 # Fields

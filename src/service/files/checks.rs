@@ -1,6 +1,7 @@
 //! Whole-input checks of the pure parts, for property tests and fuzz targets: each takes any bytes and panics when
 //! a rule is broken. Never part of a release build: only under `test` or feature `testing`.
 
+use super::glob::Glob;
 use super::path::{self, PathError};
 use super::range::{self, Selection};
 use super::redirect;
@@ -93,4 +94,111 @@ fn model(value: &[u8], body: &[u8]) -> Model {
     };
     let bytes: Vec<u8> = body.iter().zip(0_u128..).filter(|&(_, at)| wanted(at)).map(|(&b, _)| b).collect();
     if bytes.is_empty() { Model::Nothing } else { Model::Bytes(bytes) }
+}
+
+/// A pattern and a name: they match when a naive backtracking matcher says so. Keep both short, for that one is slow.
+///
+/// # Panics
+/// When the two disagree.
+pub fn glob_vs_model(pattern: &str, name: &[u8]) {
+    let Ok(glob) = Glob::new(pattern) else { return };
+    let last = name.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let compared = if pattern.contains('/') { name } else { last };
+    let chars: Vec<char> = mark_deep(pattern.strip_prefix('/').unwrap_or(pattern));
+    let want = glob_model(&chars, &String::from_utf8_lossy(compared).chars().collect::<Vec<_>>());
+    assert_eq!(glob.matches(name), want, "{pattern} {}", name.escape_ascii());
+}
+
+/// Stands for `**`, so that two stars which only meet when an alternative is put in are not taken for it.
+const DEEP: char = '\u{f8ff}';
+
+fn mark_deep(pattern: &str) -> Vec<char> {
+    let mut out = Vec::new();
+    let (mut chars, mut in_class) = (pattern.chars().peekable(), 0_u32);
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.extend([Some(c), chars.next()].into_iter().flatten()),
+            '[' if in_class == 0 => {
+                in_class = 1;
+                out.push(c);
+                out.extend(chars.next_if(|c| matches!(c, '!' | '^')));
+                out.extend(chars.next_if_eq(&']'));
+            }
+            ']' => {
+                in_class = 0;
+                out.push(c);
+            }
+            '*' if in_class == 0 && chars.next_if_eq(&'*').is_some() => out.push(DEEP),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+fn glob_model(pattern: &[char], name: &[char]) -> bool {
+    let Some((&c, rest)) = pattern.split_first() else { return name.is_empty() };
+    let tail = |name: &[char], is_ok: &dyn Fn(char) -> bool| {
+        name.split_first().is_some_and(|(&c, name)| is_ok(c) && glob_model(rest, name))
+    };
+    match c {
+        DEEP if rest.is_empty() => !name.is_empty(),
+        DEEP => {
+            let cuts = name.iter().enumerate().filter(|&(_, &c)| c == '/').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(cuts).any(|at| glob_model(&rest[1..], &name[at..]))
+        }
+        '*' => (0..=name.len()).any(|n| !name[..n].contains(&'/') && glob_model(rest, &name[n..])),
+        '?' => tail(name, &|c| c != '/'),
+        '\\' => name.first() == rest.first() && glob_model(&rest[1..], &name[1..]),
+        '[' => {
+            let (class, len) = class_model(rest);
+            name.first().is_some_and(|&c| c != '/' && class(c)) && glob_model(&rest[len..], &name[1..])
+        }
+        '{' => {
+            let (choices, len) = choices_model(rest);
+            choices.iter().any(|choice| glob_model(&[choice, &rest[len..]].concat(), name))
+        }
+        other => tail(name, &|c| c == other),
+    }
+}
+
+/// The class after a `[`, and its length with the `]`.
+fn class_model(pattern: &[char]) -> (Box<dyn Fn(char) -> bool>, usize) {
+    let is_negated = matches!(pattern.first(), Some('!' | '^'));
+    let (mut at, mut members) = (usize::from(is_negated), Vec::new());
+    let take = |at: &mut usize| {
+        *at += usize::from(pattern[*at] == '\\');
+        *at += 1;
+        pattern[*at - 1]
+    };
+    while members.is_empty() || pattern[at] != ']' {
+        let low = take(&mut at);
+        let is_range = pattern[at] == '-' && pattern.get(at + 1).is_some_and(|&c| c != ']');
+        at += usize::from(is_range);
+        members.push(low..=if is_range { take(&mut at) } else { low });
+    }
+    (Box::new(move |c| members.iter().any(|m| m.contains(&c)) != is_negated), at + 1)
+}
+
+/// The alternatives after a `{`, and their length with the `}`.
+fn choices_model(pattern: &[char]) -> (Vec<Vec<char>>, usize) {
+    let (mut choices, mut depth, mut at) = (vec![Vec::new()], 0_u32, 0);
+    loop {
+        let c = pattern[at];
+        let len = match c {
+            '\\' => 2,
+            '[' => 1 + class_model(&pattern[at + 1..]).1,
+            _ => 1,
+        };
+        match c {
+            '}' if depth == 0 => return (choices, at + 1),
+            ',' if depth == 0 => choices.push(Vec::new()),
+            _ => {
+                depth = depth + u32::from(c == '{') - u32::from(c == '}');
+                if let Some(choice) = choices.last_mut() {
+                    choice.extend(&pattern[at..at + len]);
+                }
+            }
+        }
+        at += len;
+    }
 }

@@ -10,6 +10,7 @@ mod cache;
 #[doc(hidden)]
 pub mod checks;
 mod entry;
+mod glob;
 mod lookup;
 mod meta;
 mod mime;
@@ -26,6 +27,7 @@ mod validator;
 pub use app::FileApp;
 pub use cache::{Cache, Limits, Usage};
 pub use entry::{Body, Entry, LoadError};
+pub use glob::{Glob, GlobError};
 pub use lookup::{Files, Lookup};
 pub use meta::{Meta, SETTLE_S, Stamp};
 pub use mime::content_type;

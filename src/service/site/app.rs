@@ -18,6 +18,11 @@ use crate::service::files::{PathError, encode_path, encode_query, error_page};
 /// How often the path of one request is rewritten; once more is a mistake of the configuration, answered with 500.
 pub const REWRITES_MAX: usize = 8;
 
+/// The files are asked for the path itself, for it as a directory, and for the page of a single-page application.
+const FIRST: u8 = 0;
+const DIRECTORY: u8 = 1;
+const PAGE: u8 = 2;
+
 /// How long a client is asked to wait when too many passwords are being verified, in seconds.
 const RETRY_AFTER: &[u8] = b"1";
 
@@ -68,7 +73,7 @@ impl Site {
             Ok(path) => path,
             Err(e) => {
                 let status = if e == PathError::BadRequest { 400 } else { 404 };
-                return self.fail(routes::general(&self.routes, host), status, &[], request, reply);
+                return self.fail(None, status, &[], request, reply);
             }
         };
         self.walk(Walk { host, path, raw: Cow::Borrowed(head.path), rewrites: 0 }, request, reply);
@@ -88,9 +93,7 @@ impl Site {
                 Found::WrongMethod(at) => {
                     return self.wrong_method(at, &walk, preflight.is_some(), request, reply);
                 }
-                Found::NoPath => {
-                    return self.fail(routes::general(&self.routes, walk.host), 404, &[], request, reply);
-                }
+                Found::NoPath => return self.fail(None, 404, &[], request, reply),
                 Found::NoHost => return page(reply, 421, &[]),
             };
             if preflight.is_none() && !self.may_pass(at, request, reply) {
@@ -100,7 +103,7 @@ impl Site {
                 Some((Ready::Rewrite(target), pattern)) => {
                     if walk.rewrites == REWRITES_MAX {
                         log::error!("{} is rewritten without end", head.path.escape_ascii());
-                        return page(reply, 500, &[]);
+                        return self.fail(None, 500, &[], request, reply);
                     }
                     walk.rewrites += 1;
                     let to = target.expand(pattern, &walk.path, None).into_bytes();
@@ -229,29 +232,33 @@ impl Site {
         if served.strip > 0 && !walk.path.is_dir() && walk.path.as_bytes().len() <= served.strip {
             return to_directory(request, reply);
         }
-        reply.catch_errors();
-        served.files.respond(&stripped, request, reply);
-        let Some(mut caught) = reply.caught() else { return };
-        if caught.status == 301 && moved {
-            // The name that the files would send the client to is none of its business.
-            if !request.head.path.ends_with(b"/") {
-                return to_directory(request, reply);
+        let mut stage = reply.resume();
+        let mut caught = Caught { status: 404, fields: Vec::new(), body: Vec::new() };
+        if stage == FIRST {
+            match attempt(served, &stripped, FIRST, request, reply) {
+                Some(error) => caught = error,
+                None => return,
             }
-            reply.catch_errors();
-            served.files.respond(&[&stripped[..], b"/"].concat(), request, reply);
-            match reply.caught() {
-                Some(again) => caught = again,
+            // The name that the files would send the client to is none of its business.
+            if caught.status == 301 && moved {
+                if !request.head.path.ends_with(b"/") {
+                    return to_directory(request, reply);
+                }
+                stage = DIRECTORY;
+            }
+        }
+        if stage == DIRECTORY {
+            match attempt(served, &[&stripped[..], b"/"].concat(), DIRECTORY, request, reply) {
+                Some(error) => caught = error,
                 None => return,
             }
         }
-        let wanted = served.spa.as_ref().filter(|spa| caught.status == 404 && is_virtual(spa, &walk.path));
-        if let Some(page) = wanted.map(|spa| spa.page.clone()) {
+        let page = served.spa.as_ref().filter(|spa| caught.status == 404 && is_virtual(spa, &walk.path));
+        if let Some(page) = page.map(|spa| spa.page.clone()) {
             reply.add_lines(b"Vary: Accept\r\n");
             if accepts_html(request.head) {
-                reply.catch_errors();
-                served.files.respond(page.as_bytes(), request, reply);
-                match reply.caught() {
-                    Some(again) => caught = again,
+                match attempt(served, page.as_bytes(), PAGE, request, reply) {
+                    Some(error) => caught = error,
                     None => return,
                 }
             }
@@ -279,7 +286,13 @@ impl Site {
         request: &Request<'_>,
         reply: &mut Reply<'_, S>,
     ) {
-        let Some(at) = at else { return page(reply, status, fields) };
+        let host = request.head.authority.filter(|host| !host.is_empty());
+        let general = || routes::general(&self.routes, host);
+        let Some(at) = at.or_else(general) else { return page(reply, status, fields) };
+        // Redirects and rewrites have no root to find pages in: they use those of the host.
+        let is_files =
+            |at: &usize| self.routes.get(*at).is_some_and(|route| matches!(route.action, Ready::Files(_)));
+        let paged = Some(at).filter(is_files).or_else(general);
         let path = NormalPath::new(request.head.path).or_else(|_| NormalPath::new(b"/"));
         if let Ok(path) = path {
             self.decorate(at, request.head, &path, reply);
@@ -289,7 +302,7 @@ impl Site {
             fields: fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
             body: Vec::new(),
         };
-        match self.routes.get_mut(at).map(|route| &mut route.action) {
+        match paged.and_then(|at| self.routes.get_mut(at)).map(|route| &mut route.action) {
             Some(Ready::Files(served)) => finish(served, caught, request, reply),
             _ => page(reply, status, fields),
         }
@@ -305,6 +318,21 @@ impl App for Site {
     fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _cx: &mut Cx<'_, Self>) {
         self.respond(request, reply);
     }
+}
+
+/// Asks the files for `path`. What they would have answered, if that is an error; else they answer, or will be asked again
+/// in the same stage.
+fn attempt<S: 'static>(
+    served: &mut routes::Served,
+    path: &[u8],
+    stage: u8,
+    request: &Request<'_>,
+    reply: &mut Reply<'_, S>,
+) -> Option<Caught> {
+    reply.set_stage(stage);
+    reply.catch_errors();
+    served.files.respond(path, request, reply);
+    reply.caught()
 }
 
 fn edit<S: 'static>(route: &Ruled, path: &NormalPath, reply: &mut Reply<'_, S>) {
@@ -379,3 +407,6 @@ fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8
     all.extend_from_slice(fields);
     reply.send(status, &all, body.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::glob::Glob;
 use crate::proto::http1::encode::{DateCache, EncodeError, HeadWriter};
+use crate::service::files::Glob;
 
 /// The fields that no rule may touch, in lower case: framing, what the connection does, and what belongs to a status.
 const OWN: [&str; 16] = [
@@ -62,9 +62,10 @@ enum Verb {
 /// What is done about one field, of every answer or of those for some paths.
 ///
 /// ```
-/// use tidemill::service::site::{FieldRule, Glob};
+/// use tidemill::service::files::Glob;
+/// use tidemill::service::site::FieldRule;
 ///
-/// let _ = FieldRule::set("Cache-Control", "no-store").unwrap().on(Glob::new("/**.html").unwrap());
+/// let _ = FieldRule::set("Cache-Control", "no-store").unwrap().on(Glob::new("*.html").unwrap());
 /// let _ = FieldRule::remove("ETag").unwrap();
 /// assert!(FieldRule::add("Content-Length", "3").is_err());
 /// ```
@@ -117,7 +118,8 @@ impl FieldRule {
         Ok(Self { verb: Verb::Remove, name: name.to_owned(), line: Vec::new(), glob: None })
     }
 
-    /// For paths that match `glob` alone.
+    /// For paths that match `glob` alone. They are compared without the slash at their beginning, as names beneath a
+    /// root are: `*.html` is for every such name, `assets/**` for all in that directory.
     #[must_use]
     pub fn on(self, glob: Glob) -> Self {
         Self { glob: Some(glob), ..self }
@@ -233,9 +235,10 @@ impl FieldSet {
 }
 
 fn edits(rules: &[FieldRule], path: &[u8]) -> Edits {
+    let name = path.strip_prefix(b"/").unwrap_or(path);
     let mut kept: Vec<&FieldRule> = Vec::new();
     let mut drop: Vec<String> = Vec::new();
-    for rule in rules.iter().filter(|rule| rule.glob.as_ref().is_none_or(|glob| glob.matches(path))) {
+    for rule in rules.iter().filter(|rule| rule.glob.as_ref().is_none_or(|glob| glob.matches(name))) {
         if rule.verb != Verb::Add {
             kept.retain(|earlier| !earlier.name.eq_ignore_ascii_case(&rule.name));
             if !drop.iter().any(|name| name.eq_ignore_ascii_case(&rule.name)) {
@@ -289,7 +292,7 @@ mod tests {
 
     #[test]
     fn rules_of_a_glob_are_for_its_paths_alone() {
-        let html = Glob::new("/**.html").unwrap();
+        let html = Glob::new("*.html").unwrap();
         let set = FieldSet::new(
             None,
             &[

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::glob::{Glob, GlobError};
 use crate::service::files::path::{PathError, normalise};
+use crate::service::files::{Glob, GlobError};
 
 /// Why a pattern of a host or a path is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ enum Kind {
     Prefix(Vec<u8>),
     /// Without a slash at the end, as above.
     Exact(Vec<u8>),
-    /// And how many bytes come before its first wildcard segment.
-    Glob(Glob, usize),
+    /// And how many bytes come before its first wildcard segment, and a path that matches.
+    Glob(Glob, usize, Option<Vec<u8>>),
 }
 
 impl PathPattern {
@@ -132,13 +132,16 @@ impl PathPattern {
     /// # Errors
     /// [`PatternError`].
     pub fn glob(glob: &str) -> Result<Self, PatternError> {
-        if !glob.starts_with('/') && !glob.starts_with("**") {
+        if !glob.starts_with('/') {
             return Err(PatternError::Relative);
         }
         let compiled = Glob::new(glob).map_err(PatternError::Glob)?;
         let special = glob.find(['*', '?', '[', '{', '\\']).unwrap_or(glob.len());
         let before = glob.get(..special).and_then(|text| text.rfind('/'));
-        Ok(Self(Kind::Glob(compiled, before.map_or(0, |slash| slash + 1))))
+        // Each wildcard as a plain text that it may stand for.
+        let sample = glob.replace("**", "x").replace(['*', '?'], "x");
+        let sample = compiled.matches(sample.trim_start_matches('/').as_bytes()).then(|| sample.into_bytes());
+        Ok(Self(Kind::Glob(compiled, before.map_or(0, |slash| slash + 1), sample)))
     }
 
     /// As people write it: a path with none of `*?[{\` is meant exactly, one that ends in `/*` or `/**` and has no other
@@ -168,7 +171,7 @@ impl PathPattern {
                 path.strip_prefix(&prefix[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
             }
             Kind::Exact(exact) => bare == exact,
-            Kind::Glob(glob, _) => glob.matches(path),
+            Kind::Glob(glob, ..) => glob.matches(path.strip_prefix(b"/").unwrap_or(path)),
         }
     }
 
@@ -179,7 +182,7 @@ impl PathPattern {
             Kind::Any => 1,
             Kind::Prefix(prefix) => prefix.len() + 1,
             Kind::Exact(_) => path.len(),
-            Kind::Glob(_, at) => *at,
+            Kind::Glob(_, at, _) => *at,
         };
         let rest = path.get(at..).unwrap_or_default();
         rest.strip_prefix(b"/").unwrap_or(rest)
@@ -200,11 +203,7 @@ impl PathPattern {
             Kind::Any => Some(b"/".to_vec()),
             Kind::Prefix(path) | Kind::Exact(path) if path.is_empty() => Some(b"/".to_vec()),
             Kind::Prefix(path) | Kind::Exact(path) => Some(path.clone()),
-            Kind::Glob(glob, _) => {
-                // Each wildcard as the shortest plain text that it may stand for.
-                let text = glob.as_str().replace("**", "x").replace(['*', '?'], "x");
-                glob.matches(text.as_bytes()).then(|| text.into_bytes())
-            }
+            Kind::Glob(_, _, sample) => sample.clone(),
         }
     }
 }
@@ -331,7 +330,7 @@ mod tests {
         let glob = PathPattern::glob("/img/**/*.png").unwrap();
         assert_eq!(glob.rest(b"/img/a/b.png"), b"a/b.png");
         assert_eq!(PathPattern::glob("/a*").unwrap().rest(b"/ab"), b"ab");
-        assert_eq!(PathPattern::glob("**/x").unwrap().rest(b"/a/x"), b"a/x");
+        assert_eq!(PathPattern::glob("/**/x").unwrap().rest(b"/a/x"), b"a/x");
     }
 
     #[test]
