@@ -53,7 +53,9 @@ impl<S: 'static> Http<S> {
             ctx.table.set_deadline(ctx.id, None);
         } else {
             ex.began = ctx.table.now();
-            ex.line = ex.began;
+        }
+        if !std::mem::take(&mut ex.lined) {
+            ex.line = ctx.table.now();
         }
         if !serves(&head.method) {
             let head_only = is_head(&head.method);
@@ -99,10 +101,11 @@ impl<S: 'static> Http<S> {
         // An empty line behind the last request (RFC 9112 section 2.2) is no beginning of the next.
         if !ex.timed && !b"\r\n".starts_with(ctx.rx.bytes()) {
             ex.timed = true;
-            (ex.began, ex.line) = (ctx.now(), ctx.now());
+            ex.began = ctx.now();
             ctx.set_deadline(self.shared.config.head_timeout);
-        } else if !ex.progress.has_line() {
-            ex.line = ctx.now();
+        }
+        if !ex.lined && ex.progress.has_line() {
+            (ex.lined, ex.line) = (true, ctx.now());
         }
     }
 

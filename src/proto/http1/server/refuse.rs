@@ -138,7 +138,7 @@ impl<S: 'static> Http<S> {
             );
         }
         if !was_timed {
-            (ex.began, ex.line) = (now, now);
+            ex.began = now;
         }
         let mut trace = Trace { times: head_times(ex, now), status: fault.status, ..Trace::default() };
         trace.times.answered = Some(now);
@@ -200,7 +200,8 @@ impl<S: 'static> Http<S> {
 
 /// The stamps of a head that was not whole by `now`.
 fn head_times<S>(ex: &Exchange<S>, now: Time) -> Times {
-    Times { began: ex.began, line: ex.line, head: now, body: None, answered: None }
+    let line = if ex.lined { ex.line } else { now };
+    Times { began: ex.began, line, head: now, body: None, answered: None }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl<S: 'static> Exchange<S> {
                 job.outgoing = Outgoing::Given(Box::new(response));
             }
             (Command::End, Outgoing::Push(push)) => push.ending = true,
-            (Command::Wake, Outgoing::Pull(..)) => {}
+            (Command::Wake, Outgoing::Pull(_, _, waits)) => *waits = false,
             (Command::Wake, Outgoing::Idle) if has_sink => {
                 if let Some(held) = job.held.as_mut().filter(|held| held.parked) {
                     (held.parked, held.woken) = (false, true);
@@ -178,9 +178,11 @@ impl<S: 'static> Http<S> {
             Outgoing::Idle => self.unpark(ex, ctx),
             Outgoing::Worked => self.ask_again(ex, ctx),
             Outgoing::Given(response) => self.give(ex, ctx, *response),
-            Outgoing::Pull(coding, source) => {
-                job.outgoing = Outgoing::Pull(coding, source);
-                self.pull(ex, ctx);
+            Outgoing::Pull(coding, source, waits) => {
+                job.outgoing = Outgoing::Pull(coding, source, waits);
+                if !waits {
+                    self.pull(ex, ctx);
+                }
             }
             Outgoing::Push(push) if push.ending => self.end_body(ex, ctx, push),
             Outgoing::Raw(raw, false) => {
@@ -275,7 +277,7 @@ impl<S: 'static> Http<S> {
     fn pull(&mut self, ex: &mut Exchange<S>, ctx: &mut Ctx<'_, Self>) {
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
         let Some(job) = &mut ex.job else { return };
-        let Outgoing::Pull(coding, source) = &mut job.outgoing else { return };
+        let Outgoing::Pull(coding, source, waits) = &mut job.outgoing else { return };
         let mut sent = 0;
         let said = loop {
             if *coding == Coding::Length(0) {
@@ -305,7 +307,8 @@ impl<S: 'static> Http<S> {
         }
         let coding = *coding;
         match said {
-            Pull::More | Pull::Wait => {}
+            Pull::More => {}
+            Pull::Wait => *waits = true,
             Pull::Abort => ctx.abort(),
             Pull::End => {
                 job.outgoing = Outgoing::Idle;
