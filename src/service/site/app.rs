@@ -65,8 +65,11 @@ impl Site {
         if matches!(head.method, Method::Other(_)) {
             return page(reply, 501, &[]);
         }
-        if head.form == Form::Asterisk {
-            return reply.send(204, &[("Allow", b"GET, HEAD, OPTIONS")], b"");
+        match head.form {
+            Form::Asterisk => return reply.send(204, &[("Allow", b"GET, HEAD, OPTIONS")], b""),
+            // CONNECT names no resource here.
+            Form::Authority => return page(reply, 405, &[("Allow", b"GET, HEAD, OPTIONS")]),
+            Form::Origin | Form::Absolute => {}
         }
         let host = head.authority.filter(|host| !host.is_empty());
         let path = match NormalPath::new(head.path) {
