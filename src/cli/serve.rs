@@ -7,7 +7,9 @@ use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 use tidemill::service::files::FileApp;
 
+use super::access::Access;
 use super::common::Limits;
+use super::listing::Listing;
 use super::site::SiteFlags;
 use super::values::endpoint;
 use crate::daemon::Daemon;
@@ -26,6 +28,10 @@ pub(super) struct Serve {
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
+    listing: Listing,
+    #[command(flatten)]
     site: SiteFlags,
     #[command(flatten)]
     limits: Limits,
@@ -36,6 +42,7 @@ A directory is answered with its index.html. Names that begin with a dot are not
 
 Examples:
   tidemill serve                                     the current directory on http://127.0.0.1:8000/
+  tidemill serve ~/Downloads --listing               directories without an index are listed
   tidemill serve site --listen 8080                  ./site on port 8080 of this machine alone
   tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4
   tidemill serve site --spa --error-page 404=/404.html --security-headers
@@ -46,13 +53,16 @@ Examples:
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
         let config = self.limits.bounds().http();
+        let lists = self.listing.lists();
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
         if self.site.is_empty() {
-            let files = FileApp::new(Daemon::files(&self.dir)?);
-            daemon.serve(Http::with_config(files, config), "files", &self.listen)?;
+            let files = FileApp::new(Daemon::files(&self.dir, lists)?);
+            daemon.log_access(self.access.start()?);
+            daemon.serve_http(Http::with_config(files, config), "files", &self.listen)?;
         } else {
-            let site = self.site.site(&self.dir, Daemon::files)?;
-            daemon.serve(Http::with_config(site, config), "files", &self.listen)?;
+            let site = self.site.site(&self.dir, |dir| Daemon::files(dir, lists))?;
+            daemon.log_access(self.access.start()?);
+            daemon.serve_http(Http::with_config(site, config), "files", &self.listen)?;
         }
         daemon.run()
     }

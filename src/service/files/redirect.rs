@@ -10,6 +10,9 @@ use super::path::{RelPath, Resolved};
 /// All but the unreserved characters of RFC 3986 2.3 and the slash between segments.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
+/// All but the unreserved characters.
+const IN_SEGMENT: &AsciiSet = &IN_PATH.add(b'/');
+
 /// All but the query characters of RFC 3986 3.4; `%` stays, because a query comes encoded already.
 const IN_QUERY: &AsciiSet = &IN_PATH
     .remove(b'%')
@@ -47,6 +50,11 @@ pub(crate) fn encode_path(path: &[u8]) -> impl Iterator<Item = &str> {
 /// A query as it came in, as it stands in a `Location`: its escapes kept, what no query may hold encoded.
 pub(crate) fn encode_query(query: &[u8]) -> impl Iterator<Item = &str> {
     percent_encode(query, IN_QUERY)
+}
+
+/// One name as it stands in a path: every byte that could end it or mean something else is encoded.
+pub(super) fn segment(name: &[u8]) -> String {
+    percent_encode(name, IN_SEGMENT).to_string()
 }
 
 /// The one spelling under which the cache knows a path, so that the many spellings of one name fill one entry.
