@@ -1,8 +1,9 @@
-//! The oracles of the pure parts that keep their checks themselves: paths, ranges, codings, frames and WebSockets.
+//! The oracles of the pure parts that keep their checks themselves: paths, ranges, codings, sites, frames and WebSockets.
 
 use tidemill::proto::frame::checks as frame;
 use tidemill::proto::websocket::checks as websocket_checks;
 use tidemill::service::files::checks as files;
+use tidemill::service::site::checks as sites;
 
 /// Any bytes as a request path.
 pub(crate) fn path(data: &[u8]) {
@@ -17,6 +18,11 @@ pub(crate) fn range(data: &[u8]) {
 /// Any bytes as an `Accept-Encoding`.
 pub(crate) fn accept_encoding(data: &[u8]) {
     files::accept_encoding_vs_model(data);
+}
+
+/// A request head, taken through the rules of a site.
+pub(crate) fn site(data: &[u8]) {
+    sites::request(data);
 }
 
 /// The first byte says how many cuts follow, of one byte each; the rest is framed, and unframed.

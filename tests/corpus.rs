@@ -62,6 +62,11 @@ fn the_accept_encoding_corpus_keeps_its_promises() {
 }
 
 #[test]
+fn the_site_corpus_keeps_its_promises() {
+    replay("site", others::site);
+}
+
+#[test]
 fn the_frames_corpus_keeps_its_promises() {
     replay("frames", others::frames);
 }

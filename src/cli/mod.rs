@@ -10,6 +10,7 @@ mod listing;
 mod respond;
 mod run;
 mod serve;
+mod site;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -110,7 +111,8 @@ Exit codes:
   70  an internal error: please report it
   71  the operating system failed otherwise, for example for want of descriptors
   73  a Unix socket cannot be created there
-  77  no permission for an address or a directory"
+  77  no permission for an address or a directory
+  78  a password file has a line that cannot be used"
 );
 
 /// The program: parses, runs, and says how it went.

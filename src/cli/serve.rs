@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
+use tidemill::service::files::FileApp;
 
 use super::access::Access;
 use super::common::Limits;
 use super::files::Files;
 use super::listing::Listing;
+use super::site::SiteFlags;
 use super::values::endpoint;
 use crate::daemon::Daemon;
 use crate::daemon::failure::Failure;
@@ -33,6 +35,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     listing: Listing,
     #[command(flatten)]
+    site: SiteFlags,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -46,14 +50,26 @@ Examples:
   tidemill serve ~/Downloads --listing               directories without an index are listed
   tidemill serve site --listen 8080                  ./site on port 8080 of this machine alone
   tidemill serve site --precompressed br,gz --gzip   compressed beforehand, or when it is asked for
-  tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4";
+  tidemill serve site --listen '[::]:80,v6only=off'  for everyone, over IPv6 and IPv4
+  tidemill serve site --spa --error-page 404=/404.html --security-headers
+  tidemill serve site --redirect '/old/*=/new/$rest,308' --header 'Cache-Control: no-cache'
+  tidemill serve site --auth staff.htpasswd          passwords made by 'htpasswd -B staff.htpasswd anna'
+  tidemill serve site --host docs.example.org=docs   another directory for this host";
 
 impl Serve {
     pub(super) fn run(self) -> Result<u8, Failure> {
-        let files = Daemon::files(&self.dir, self.files.options()?, self.listing.lists())?;
+        let config = self.limits.bounds().http();
+        let (options, lists) = (self.files.options()?, self.listing.lists());
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.log_access(self.access.start()?);
-        daemon.serve_http(Http::with_config(files, self.limits.bounds().http()), "files", &self.listen)?;
+        if self.site.is_empty() {
+            let files = FileApp::new(Daemon::files(&self.dir, options, lists)?);
+            daemon.log_access(self.access.start()?);
+            daemon.serve_http(Http::with_config(files, config), "files", &self.listen)?;
+        } else {
+            let site = self.site.site(&self.dir, |dir| Daemon::files(dir, options.clone(), lists))?;
+            daemon.log_access(self.access.start()?);
+            daemon.serve_http(Http::with_config(site, config), "files", &self.listen)?;
+        }
         daemon.run()
     }
 }

@@ -144,6 +144,7 @@ fn every_exit_code_is_in_the_long_help() {
         failure::OS,
         failure::CANNOT_CREATE,
         failure::PERMISSION,
+        failure::CONFIG,
     ] {
         assert!(help.lines().any(|line| line.starts_with(&format!("{code:>4}  "))), "{code}:\n{help}");
     }

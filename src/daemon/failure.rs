@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use tidemill::reactor::{Error, close};
+use tidemill::service::site::AuthError;
 
 /// The drain was cut by a second signal.
 pub(crate) const ABORTED: u8 = 1;
@@ -23,6 +24,8 @@ pub(crate) const OS: u8 = 71;
 pub(crate) const CANNOT_CREATE: u8 = 73;
 /// No permission.
 pub(crate) const PERMISSION: u8 = 77;
+/// What a file says cannot be done.
+pub(crate) const CONFIG: u8 = 78;
 
 /// Why the program ends.
 #[derive(Debug)]
@@ -76,6 +79,31 @@ impl Failure {
             _ => (OS, "file.failed", "Check the file system."),
         };
         Self { code, text: format!("cannot serve '{}': {} ({class}). {remedy}", dir.display(), plain(e)) }
+    }
+
+    /// A password file cannot be used.
+    pub(crate) fn password_file(file: &Path, e: &AuthError) -> Self {
+        if matches!(e, AuthError::Realm) {
+            return Self::usage(format!("--realm: {e}"));
+        }
+        let (code, class, why) = if let AuthError::Io(e) = e {
+            match errno(e) {
+                Some(Errno::NOENT | Errno::NOTDIR) => (
+                    NO_INPUT,
+                    "file.not_found",
+                    format!("{}. Make it with 'htpasswd -Bc FILE USER'", plain(e)),
+                ),
+                Some(Errno::ACCESS | Errno::PERM) => (
+                    PERMISSION,
+                    "file.permission",
+                    format!("{}. Give this user the right to read it", plain(e)),
+                ),
+                _ => (OS, "file.failed", plain(e)),
+            }
+        } else {
+            (CONFIG, "config.password_file", e.to_string())
+        };
+        Self { code, text: format!("cannot use password file '{}': {why} ({class}).", file.display()) }
     }
 
     /// The access log cannot be opened.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tidemill::proto::http1::Http;
 use tidemill::reactor::sys::raise_fd_limit;
 use tidemill::reactor::{Config, Endpoint, Handler, Reactor};
-use tidemill::service::files::{FileApp, Files, Limits, Options, Root};
+use tidemill::service::files::{Files, Limits, Options, Root};
 
 use self::access::AccessLog;
 use self::failure::Failure;
@@ -53,19 +53,18 @@ impl Daemon {
         Ok(Self { reactor, drain_timeout, ready: Vec::new(), access: None })
     }
 
-    /// The files beneath `dir` as an HTTP application, served as `options` say, with listings of directories that have no
-    /// index if `lists`.
+    /// The files beneath `dir`, served as `options` say, with listings of directories that have no index if `lists`.
     ///
     /// # Errors
     /// `dir` is missing, no directory, or out of reach.
-    pub(crate) fn files(dir: &Path, options: Options, lists: bool) -> Result<FileApp, Failure> {
+    pub(crate) fn files(dir: &Path, options: Options, lists: bool) -> Result<Files, Failure> {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
         // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
         // nobody asks for it again. To open it anew costs three system calls beside those that send it.
         let limits = Limits { descriptors_max: 0, ..Limits::default() };
-        Ok(FileApp::new(Files::with_options(root, limits, options).list(lists)))
+        Ok(Files::with_options(root, limits, options).list(lists))
     }
 
     /// Takes on the access log of the HTTP services that are added from now on. Signals reach it, and it ends after the

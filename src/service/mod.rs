@@ -3,3 +3,4 @@
 pub mod access;
 pub mod files;
 pub mod respond;
+pub mod site;

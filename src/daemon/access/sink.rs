@@ -60,7 +60,7 @@ impl Sink {
         if self.cut {
             match self.push(b"\n") {
                 Wrote::All => self.cut = false,
-                not_yet => return not_yet,
+                not_yet @ (Wrote::Blocked(_) | Wrote::Failed(..)) => return not_yet,
             }
         }
         let wrote = self.push(lines);

@@ -186,6 +186,22 @@ impl<'b> HeadWriter<'b> {
         self
     }
 
+    /// Takes out all lines of these names, in any case, that were written so far.
+    pub(crate) fn remove(&mut self, names: &[String]) {
+        let written = self.buf.get(..self.len).unwrap_or_default();
+        let mut kept = Vec::with_capacity(written.len());
+        for (at, line) in written.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            if at == 0 || !names.iter().any(|of| of.as_bytes().eq_ignore_ascii_case(name)) {
+                kept.extend_from_slice(line);
+            }
+        }
+        if let Some(room) = self.buf.get_mut(..kept.len()) {
+            room.copy_from_slice(&kept);
+            self.len = kept.len();
+        }
+    }
+
     /// Adds a field whose value is a decimal number.
     pub fn field_number(&mut self, name: &str, value: u64) -> &mut Self {
         let mut digits = [0; 20];

@@ -12,6 +12,7 @@ mod reply;
 mod response;
 pub mod server;
 
+pub(crate) use reply::Caught;
 pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};
 pub use response::{Body, Pieces, Response};

@@ -2,6 +2,7 @@
 //! often ([`Prepared`]). An answer is written straight into the transmit buffer; what does not fit is kept aside.
 
 mod deferred;
+mod edits;
 
 use std::fmt;
 use std::fs::File;
@@ -13,6 +14,9 @@ use super::head::{Head, Method};
 use super::server::exchange::{Asked, Done, Gone, Outgoing, Work};
 use super::server::{Sink, Ticket};
 use crate::reactor::{Output, Peer};
+
+pub(crate) use edits::Caught;
+use edits::Edits;
 
 /// A request whose body, if it was wanted, has arrived.
 #[derive(Debug)]
@@ -87,6 +91,8 @@ pub(super) struct Given<S: 'static> {
     pub(super) done: Option<Done>,
     /// Lines that go into the answer's head, whatever it is.
     pub(super) extra: Vec<u8>,
+    /// What is to be done to the answer on its way.
+    pub(super) edits: Option<Box<Edits>>,
 }
 
 impl<S> Given<S> {
@@ -103,6 +109,7 @@ impl<S> Given<S> {
             gone: None,
             done,
             extra: Vec::new(),
+            edits: None,
         }
     }
 
@@ -206,6 +213,9 @@ impl<S: 'static> Reply<'_, S> {
     /// Sends `status`, `fields` and `body`. Bad fields, and a status under 200, are answered with 500 instead;
     /// [`HeadWriter`] tells which fields are the server's own.
     pub fn send(&mut self, status: u16, fields: &[(&str, &[u8])], body: &[u8]) {
+        if self.keeps_back(status, fields, body) {
+            return;
+        }
         let write = |head: &mut HeadWriter<'_>| {
             for (name, value) in fields {
                 head.field(name, value);
@@ -314,9 +324,12 @@ impl<S: 'static> Reply<'_, S> {
             return false;
         }
         let mut big = Vec::new();
-        let extra = &self.given.extra;
+        let (extra, edits) = (&self.given.extra, self.given.edits.as_deref());
         let fill = |head: &mut HeadWriter<'_>| {
             fill(head);
+            if let Some(edits) = edits {
+                edits.apply(head);
+            }
             head.lines(extra);
         };
         let mut done = write_head(self.tx.spare(), status, self.date, persist, &fill);

@@ -82,16 +82,16 @@ impl Files {
             Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, true, request, reply),
             Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
-                let location = location(&rel, head.query);
+                let location = location(&rel, request.head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::Listed(listing) => send_listing(&listing, head, reply),
+            Lookup::Listed(listing) => send_listing(&listing, request.head, reply),
             Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
             Lookup::Busy | Lookup::Cold(_) => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
-                log::error!("{} could not be read: {e}", head.path.escape_ascii());
+                log::error!("{} could not be read: {e}", path.escape_ascii());
                 page(reply, 500, &[]);
             }
         }

@@ -107,6 +107,17 @@ pub fn resolve(target: &[u8]) -> Result<Resolved, PathError> {
 /// # Errors
 /// [`PathError`].
 pub fn resolve_with(target: &[u8], hidden: Hidden) -> Result<Resolved, PathError> {
+    let (out, dir) = normalise(target)?;
+    if hidden == Hidden::Refuse && is_hidden(&out) {
+        return Err(PathError::NotFound);
+    }
+    let rel = CString::new(out).map_err(|_| PathError::BadRequest)?;
+    Ok(Resolved { rel: RelPath(rel), dir })
+}
+
+/// The decoded segments of `target`, joined by one `/`, and whether it asks for a directory: [`resolve`] without the rule
+/// about hidden names. Rules that are for paths compare this form, so that they see what will be opened.
+pub(crate) fn normalise(target: &[u8]) -> Result<(Vec<u8>, bool), PathError> {
     let rest = target.strip_prefix(b"/").ok_or(PathError::BadRequest)?;
     let mut out = Vec::with_capacity(rest.len() + 1);
     let mut dir = true;
@@ -134,11 +145,7 @@ pub fn resolve_with(target: &[u8], hidden: Hidden) -> Result<Resolved, PathError
             _ => dir = false,
         }
     }
-    if hidden == Hidden::Refuse && is_hidden(&out) {
-        return Err(PathError::NotFound);
-    }
-    let rel = CString::new(out).map_err(|_| PathError::BadRequest)?;
-    Ok(Resolved { rel: RelPath(rel), dir })
+    Ok((out, dir))
 }
 
 /// Appends one segment to `out`, its escapes decoded once.

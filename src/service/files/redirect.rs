@@ -42,6 +42,16 @@ pub fn location(rel: &RelPath, query: Option<&[u8]>) -> String {
     location
 }
 
+/// A decoded path as it stands in a `Location`: visible ASCII, the slashes kept.
+pub(crate) fn encode_path(path: &[u8]) -> impl Iterator<Item = &str> {
+    percent_encode(path, IN_PATH)
+}
+
+/// A query as it came in, as it stands in a `Location`: its escapes kept, what no query may hold encoded.
+pub(crate) fn encode_query(query: &[u8]) -> impl Iterator<Item = &str> {
+    percent_encode(query, IN_QUERY)
+}
+
 /// One name as it stands in a path: every byte that could end it or mean something else is encoded.
 pub(super) fn segment(name: &[u8]) -> String {
     percent_encode(name, IN_SEGMENT).to_string()

@@ -7,6 +7,7 @@ use super::super::server::exchange::Outgoing;
 use super::super::server::stream::{Coding, PieceSource, Push};
 use super::super::server::{Cx, Raw, Sink, Source, StreamOptions, Ticket};
 use super::Reply;
+use super::edits::staged;
 use crate::reactor::TaskError;
 
 /// Answers that take longer.
@@ -121,7 +122,8 @@ impl<S: 'static> Reply<'_, S> {
     /// and [`Reply::take_done`] gives what came of it. At most eight times a request.
     pub fn offload<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) {
         if !self.is_second() {
-            self.given.work = Some(Box::new(move || Box::new(work())));
+            let stage = self.stage();
+            self.given.work = Some(Box::new(move || staged(stage, Box::new(work()))));
         }
     }
 
