@@ -57,8 +57,18 @@ fn the_range_corpus_keeps_its_promises() {
 }
 
 #[test]
+fn the_accept_encoding_corpus_keeps_its_promises() {
+    replay("accept_encoding", others::accept_encoding);
+}
+
+#[test]
 fn the_frames_corpus_keeps_its_promises() {
     replay("frames", others::frames);
+}
+
+#[test]
+fn the_websocket_corpus_keeps_its_promises() {
+    replay("websocket", others::websocket);
 }
 
 /// Bytes that make heads go wrong, mixed with pieces that make them go on.

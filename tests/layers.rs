@@ -103,6 +103,7 @@ fn the_reactor_names_its_five_crates_and_no_other() {
         "httpdate",
         "memchr",
         "percent_encoding",
+        "flate2",
         "libc",
         "tempfile",
         "proptest",

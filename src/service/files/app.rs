@@ -2,14 +2,20 @@
 
 use std::io::IoSliceMut;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::listing::Page;
-use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan};
+use super::represent::{Representation, Seen};
+use super::{
+    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, gzip, location, plan,
+    waiting,
+};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
-use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
+use crate::proto::http1::{App, BodyPlan, Cx, Part, Reply, Request};
+use crate::reactor::TaskError;
 
 /// Parts of a file up to this size go out in one write with their head; larger ones by `sendfile`.
 const TOGETHER_MAX: u64 = 16 * 1024;
@@ -34,6 +40,18 @@ impl App for FileApp {
     }
 
     fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+        self.files.respond(request.head.path, request, reply);
+    }
+}
+
+impl Files {
+    /// Answers `request` with the file that `path` leads to: its own path as it came in, or one that a rewriting put in
+    /// its place. GET and HEAD are answered in full, `OPTIONS *` too, other methods with 405 or 501.
+    ///
+    /// Work that may take long is done with [`Reply::offload`]: then nothing is answered yet, and this is to be called
+    /// anew with the same request. It keeps nothing between the calls but what any request may use, so that a request
+    /// which is never put again leaves nothing behind.
+    pub fn respond<S: 'static>(&mut self, path: &[u8], request: &Request<'_>, reply: &mut Reply<'_, S>) {
         let head = request.head;
         match head.method {
             Method::Get | Method::Head => {}
@@ -44,10 +62,25 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
+        let found = match self.made(request, reply) {
+            Made::Ready(entry) => return answer(&entry, request, reply),
+            Made::Chosen(chosen, origin) => return self.send_chosen(chosen, &origin, true, request, reply),
+            Made::Nothing => self.find(path, request, reply),
+            // No thread could be had, or it came to grief: what can be had without one serves as well.
+            Made::Refused(error) => {
+                let found = self.lookup(path, request.turn, request.unix_time);
+                if let Lookup::Found(entry) = &found {
+                    return self.negotiate(entry, false, request, reply);
+                }
+                let is_cold = matches!(found, Lookup::Cold(_) | Lookup::Directory(_));
+                Some(if is_cold { waiting::refused(error) } else { found })
+            }
+        };
         // Without an answer, a thread is looking: the request comes again.
-        let Some(found) = self.files.find(head.path, request, reply) else { return };
+        let Some(found) = found else { return };
         match found {
-            Lookup::Found(entry) => answer(&entry, head, reply),
+            Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, true, request, reply),
+            Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
                 let location = location(&rel, head.query);
                 page(reply, 301, &[("Location", location.as_bytes())]);
@@ -63,6 +96,105 @@ impl App for FileApp {
             }
         }
     }
+
+    /// What a thread made of an earlier call for this request.
+    fn made<S: 'static>(&mut self, request: &Request<'_>, reply: &mut Reply<'_, S>) -> Made {
+        if let Some(gzip) = &mut self.gzip {
+            match reply.take_done::<gzip::Done>() {
+                Some(Ok(done)) => return Made::Ready(gzip.finish(done)),
+                Some(Err(error)) => return Made::Refused(error),
+                None => {}
+            }
+        }
+        if self.options.codings().is_empty() {
+            return Made::Nothing;
+        }
+        match reply.take_done::<Seen>() {
+            Some(Ok(seen)) => {
+                let accept = AcceptEncoding::parse(request.head.field_all("accept-encoding"));
+                let origin = Arc::clone(&seen.origin);
+                Made::Chosen(self.seen(seen, &accept, request.turn), origin)
+            }
+            Some(Err(error)) => Made::Refused(error),
+            None => Made::Nothing,
+        }
+    }
+
+    /// Answers with the representation of `origin` that the client likes best of those that can be had. `may_offload`:
+    /// a thread may be asked for it.
+    fn negotiate<S: 'static>(
+        &mut self,
+        origin: &Arc<Entry>,
+        may_offload: bool,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
+        let accept = AcceptEncoding::parse(request.head.field_all("accept-encoding"));
+        if accept.is_plain() || !origin.varies() {
+            return answer(origin, request, reply);
+        }
+        let chosen = self.represent(origin, &accept, request.turn, request.unix_time);
+        self.send_chosen(chosen, origin, may_offload, request, reply);
+    }
+
+    fn send_chosen<S: 'static>(
+        &mut self,
+        chosen: Representation,
+        origin: &Arc<Entry>,
+        may_offload: bool,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) {
+        match chosen {
+            Representation::Ready(entry) => answer(&entry, request, reply),
+            Representation::Beside(look) if may_offload => reply.offload(move || look.run()),
+            Representation::Beside(_) => answer(origin, request, reply),
+            Representation::Gzip if self.is_current(origin, request, reply) => {}
+            Representation::Gzip => {
+                // A part of a file that may change without a trace would be a part of nobody knows what.
+                let is_sure = origin.validators().is_strong() || request.head.field("range").is_none();
+                let gzip = self.gzip.as_mut().filter(|_| is_sure && may_offload);
+                match gzip.and_then(|gzip| gzip.start(origin)) {
+                    Some(job) => reply.offload(move || job.run()),
+                    None => answer(origin, request, reply),
+                }
+            }
+        }
+    }
+
+    /// Whether the client has the compressed form of `origin` already, which its tag tells without compressing it
+    /// again: then it is answered 304.
+    fn is_current<S: 'static>(
+        &self,
+        origin: &Arc<Entry>,
+        request: &Request<'_>,
+        reply: &mut Reply<'_, S>,
+    ) -> bool {
+        let (head, Some(config)) = (request.head, self.options.gzip_config()) else { return false };
+        let Some(listed) = head.field("if-none-match") else { return false };
+        let bare = Entry::gzipped(origin, Arc::new([]), &config.mark());
+        let is_head = head.method == Method::Head;
+        let fields = Fields::from_lines(head.fields(), request.unix_time);
+        let is_fresh = plan(is_head, 0, bare.validators(), &fields) == Plan::NotModified;
+        // `*` is true of any representation, also of the original, which may be what there will be.
+        if !is_fresh || listed.trim_ascii() == b"*" {
+            return false;
+        }
+        reply.file_head(304, bare.fields_not_modified());
+        true
+    }
+}
+
+/// What came of a thread's work for this request.
+enum Made {
+    /// None was asked for.
+    Nothing,
+    /// It was not done.
+    Refused(TaskError),
+    /// This is to be sent.
+    Ready(Arc<Entry>),
+    /// This is to be done next, of this original.
+    Chosen(Representation, Arc<Entry>),
 }
 
 fn send_listing<S: 'static>(listing: &Page, head: &Head<'_>, reply: &mut Reply<'_, S>) {
@@ -83,13 +215,13 @@ fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8
     reply.send(status, &all, body.as_bytes());
 }
 
-fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) {
-    let is_head = head.method == Method::Head;
-    let mut tags = Vec::new();
-    let fields = conditions(head, &mut tags);
+fn answer<S: 'static>(entry: &Entry, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    let is_head = request.head.method == Method::Head;
+    let fields = Fields::from_lines(request.head.fields(), request.unix_time);
     match plan(is_head, entry.size(), entry.validators(), &fields) {
         Plan::Full { len } => send(entry, 200, entry.fields_full(), 0..len, is_head, reply),
         Plan::NotModified => reply.file_head(304, entry.fields_not_modified()),
+        Plan::PreconditionFailed => failed(entry, reply),
         part @ Plan::Partial { .. } => {
             let range = part.bytes();
             let mut lines = entry.fields_partial().to_vec();
@@ -97,9 +229,62 @@ fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) 
             push_field(&mut lines, "Content-Length", &(range.end - range.start).to_string());
             send(entry, 206, &lines, range, is_head, reply);
         }
+        // `Content-Encoding` before several parts would be read as that of the parts' frame.
+        Plan::Parts { total, .. } if entry.coding().is_some() => {
+            send(entry, 200, entry.fields_full(), 0..total, is_head, reply);
+        }
+        Plan::Parts { parts, total } => {
+            match Multipart::new(&parts, total, entry.content_type(), entry.validators().etag()) {
+                Some(multipart) => send_parts(entry, &multipart, reply),
+                None => send(entry, 200, entry.fields_full(), 0..total, is_head, reply),
+            }
+        }
         bad @ Plan::Unsatisfiable { .. } => {
             let value = bad.content_range().unwrap_or_default();
-            page(reply, 416, &[("Content-Range", value.as_bytes()), ("Accept-Ranges", b"bytes")]);
+            let fields: [(&str, &[u8]); 3] = [
+                ("Content-Range", value.as_bytes()),
+                ("Accept-Ranges", b"bytes"),
+                ("Vary", b"Accept-Encoding"),
+            ];
+            page(reply, 416, fields.get(..2 + usize::from(entry.varies())).unwrap_or(&fields));
+        }
+    }
+}
+
+/// 412 tells the client the validators of what is there.
+fn failed<S: 'static>(entry: &Entry, reply: &mut Reply<'_, S>) {
+    let date = entry.validators().last_modified();
+    let mut fields = vec![("ETag", entry.validators().etag().as_bytes())];
+    fields.extend(date.as_ref().map(|date| ("Last-Modified", date.as_bytes())));
+    fields.extend(entry.varies().then_some(("Vary", &b"Accept-Encoding"[..])));
+    page(reply, 412, &fields);
+}
+
+/// 206 with several parts. The fields are those of one part, but for the type, which each part has in its own head.
+fn send_parts<S: 'static>(entry: &Entry, multipart: &Multipart, reply: &mut Reply<'_, S>) {
+    let mut lines = Vec::with_capacity(512);
+    for line in entry.fields_partial().split_inclusive(|&b| b == b'\n') {
+        let is_type = line.get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"));
+        lines.extend_from_slice(if is_type { b"" } else { line });
+    }
+    push_field(&mut lines, "Content-Type", &multipart.content_type());
+    push_field(&mut lines, "Content-Length", &multipart.content_length().to_string());
+    match entry.body() {
+        Body::Bytes(bytes) => match multipart.body(bytes) {
+            Some(body) => {
+                let len = body.len();
+                reply.shared(206, &lines, &body.into(), 0..len);
+            }
+            None => page(reply, 500, &[]),
+        },
+        Body::File(file) => {
+            let mut parts = Vec::with_capacity(multipart.parts().len() * 2 + 1);
+            for (head, range) in multipart.parts() {
+                parts.push(Part::Bytes(head.as_bytes().to_vec()));
+                parts.push(Part::File(Arc::clone(file), range.clone()));
+            }
+            parts.push(Part::Bytes(multipart.end().as_bytes().to_vec()));
+            reply.parts(206, &lines, parts);
         }
     }
 }
@@ -153,50 +338,6 @@ fn read_exact_at(file: std::os::fd::BorrowedFd<'_>, into: &mut [u8], offset: u64
         }
     }
     Ok(())
-}
-
-/// The request's conditions. A list may come in several lines, which are joined; a field that may come once and
-/// comes twice counts as absent.
-fn conditions<'a>(head: &Head<'a>, tags: &'a mut Vec<u8>) -> Fields<'a> {
-    let mut f = Fields::default();
-    let (mut tag_lines, mut twice) = (0, [0u8; 3]);
-    for (name, value) in head.fields() {
-        let name = name.as_bytes();
-        // Most requests have none of these: the length and the first letter tell in one comparison.
-        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
-            (5, Some(b'r')) if name.eq_ignore_ascii_case(b"range") => {
-                twice[0] += 1;
-                f.range = Some(value);
-            }
-            (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => {
-                twice[1] += 1;
-                f.if_range = Some(value);
-            }
-            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => {
-                tag_lines += 1;
-                f.if_none_match = Some(value);
-            }
-            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => {
-                twice[2] += 1;
-                f.if_modified_since = Some(value);
-            }
-            _ => {}
-        }
-    }
-    let [range, if_range, since] = twice.map(|n| n > 1);
-    f.range = f.range.filter(|_| !range && !if_range);
-    f.if_range = f.if_range.filter(|_| !if_range);
-    f.if_modified_since = f.if_modified_since.filter(|_| !since);
-    if tag_lines > 1 {
-        for value in head.field_all("if-none-match") {
-            if !tags.is_empty() {
-                tags.push(b',');
-            }
-            tags.extend_from_slice(value);
-        }
-        f.if_none_match = Some(tags);
-    }
-    f
 }
 
 fn content_range(lines: &mut Vec<u8>, plan: &Plan) {

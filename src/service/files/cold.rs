@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::entry::{Entry, LoadError};
+use super::options::Shape;
 use super::path::RelPath;
 use super::root::{OpenError, Root};
 
@@ -21,8 +22,12 @@ pub struct Cold {
     /// The canonical path, under which the cache keeps what is found.
     pub(super) key: Box<[u8]>,
     pub(super) rel: RelPath,
+    /// What is told of the file beside its state.
+    pub(super) shape: Shape,
     /// The path asked for a directory.
     pub(super) is_dir: bool,
+    /// Which index file is tried next if this is none, as a position in the operator's list.
+    pub(super) next: usize,
     pub(super) now_unix: u64,
     pub(super) small_max: u64,
     /// What the cache has, to be looked at.
@@ -53,13 +58,16 @@ impl Cold {
         cache: &Cache,
         key: &[u8],
         entry: Arc<Entry>,
+        next: usize,
         now_unix: u64,
     ) -> Self {
         Self {
             root: Arc::clone(root),
             key: key.into(),
             rel: entry.rel().clone(),
+            shape: entry.shape().clone(),
             is_dir: key.ends_with(b"/"),
+            next,
             now_unix,
             small_max: cache.limits().small_max,
             known: Some(entry),
@@ -81,7 +89,7 @@ impl Cold {
         for _ in 0..LOADS_MAX {
             let opened = self.root.open_file(&self.rel)?;
             let is_near = opened.is_near;
-            match Entry::load(self.rel.clone(), opened, self.now_unix, self.small_max) {
+            match Entry::load(self.rel.clone(), opened, self.shape.clone(), self.now_unix, self.small_max) {
                 Ok(entry) => return Ok((Arc::new(entry), is_near)),
                 Err(LoadError::Truncated | LoadError::Changed) => {}
                 Err(LoadError::Io(error)) => {
@@ -93,6 +101,9 @@ impl Cold {
         // Somebody writes to it all the time: what was announced is sent from the descriptor, and a cut shows there.
         let opened = self.root.open_file(&self.rel)?;
         let is_near = opened.is_near;
-        Ok((Arc::new(Entry::by_descriptor(self.rel.clone(), opened, self.now_unix)), is_near))
+        Ok((
+            Arc::new(Entry::by_descriptor(self.rel.clone(), opened, self.shape.clone(), self.now_unix)),
+            is_near,
+        ))
     }
 }

@@ -17,13 +17,12 @@ use std::sync::Arc;
 use super::cache::{Cache, Kept, Limits, Usage};
 use super::cold::{Cold, Found, Warmed};
 use super::entry::Entry;
+use super::gzip;
 use super::listing::Page;
+use super::options::{Options, Shape};
 use super::path::{self, PathError, RelPath, Resolved};
 use super::redirect;
 use super::root::{Now, OpenError, Opened, Root};
-
-/// The file that answers for its directory.
-const INDEX: &[u8] = b"index.html";
 
 /// What a request path leads to.
 #[derive(Debug)]
@@ -54,8 +53,13 @@ pub enum Lookup {
 /// The files beneath one root, with their cache. One for each reactor: nothing in it is shared.
 #[derive(Debug)]
 pub struct Files {
-    root: Arc<Root>,
-    cache: Cache,
+    pub(super) root: Arc<Root>,
+    pub(super) cache: Cache,
+    pub(super) options: Arc<Options>,
+    /// What is compressed on the fly, if anything is.
+    pub(super) gzip: Option<gzip::Store>,
+    /// Room for the cache's keys.
+    pub(super) key: Vec<u8>,
     /// Room in which a small file is looked for in memory.
     scratch: Vec<u8>,
     /// Directories without an index file are listed.
@@ -65,7 +69,25 @@ pub struct Files {
 impl Files {
     /// Serves `root` with a cache of these bounds.
     pub fn new(root: Root, limits: Limits) -> Self {
-        Self { root: Arc::new(root), cache: Cache::new(limits), scratch: Vec::new(), lists: false }
+        Self::with_options(root, limits, Options::default())
+    }
+
+    /// Serves `root` as `options` say, with a cache of these bounds.
+    ///
+    /// ```no_run
+    /// use tidemill::service::files::{Files, Gzip, Limits, Options, Root};
+    ///
+    /// let root = Root::open("site".as_ref())?;
+    /// let options = Options::default().gzip(Some(Gzip::default()));
+    /// let files = Files::with_options(root, Limits::default(), options);
+    /// # let _ = files;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with_options(root: Root, limits: Limits, options: Options) -> Self {
+        let root = Arc::new(root.with_symlinks(options.symlink_policy()));
+        let gzip = options.gzip_config().copied().map(gzip::Store::new);
+        let (cache, options) = (Cache::new(limits), Arc::new(options));
+        Self { root, cache, options, gzip, key: Vec::new(), scratch: Vec::new(), lists: false }
     }
 
     /// Whether a directory without an index file is [`Lookup::Directory`]; else, and at first, it is not found.
@@ -92,15 +114,26 @@ impl Files {
     /// assert!(matches!(found, Lookup::Found(entry) if entry.size() > 0));
     /// ```
     pub fn lookup(&mut self, raw_path: &[u8], turn: u64, now_unix: u64) -> Lookup {
-        match self.cache.find(raw_path, &self.root, turn) {
-            Some(Kept::Current(entry)) => return Lookup::Found(entry),
-            // Entries are kept under canonical keys, so this path is one.
-            Some(Kept::Unchecked(entry)) => {
-                return Lookup::Cold(Cold::check(&self.root, &self.cache, raw_path, entry, now_unix));
+        // Of several index files an earlier one may have come up, which a look at the kept one does not show.
+        let names = self.options.index_names().len();
+        if names < 2 || !raw_path.ends_with(b"/") {
+            match self.cache.find(raw_path, &self.root, turn) {
+                Some(Kept::Current(entry)) => return Lookup::Found(entry),
+                // Entries are kept under canonical keys, so this path is one.
+                Some(Kept::Unchecked(entry)) => {
+                    return Lookup::Cold(Cold::check(
+                        &self.root,
+                        &self.cache,
+                        raw_path,
+                        entry,
+                        names,
+                        now_unix,
+                    ));
+                }
+                None => {}
             }
-            None => {}
         }
-        match path::resolve(raw_path) {
+        match path::resolve_with(raw_path, self.options.hidden_policy()) {
             Ok(resolved) => self.lookup_resolved(raw_path, &resolved, turn, now_unix),
             Err(PathError::BadRequest) => Lookup::BadRequest,
             Err(PathError::NotFound) => Lookup::NotFound,
@@ -126,7 +159,12 @@ impl Files {
             }
             Found::Loaded(Err(error)) => {
                 self.cache.forget(&cold.key);
-                self.verdict(error, cold.rel, cold.is_dir)
+                match (verdict(error, &cold.rel, cold.is_dir), cold.rel.parent()) {
+                    (Lookup::NotFound, Some(directory)) if cold.is_dir => {
+                        self.index_file(&cold.key, &directory, cold.next, None, turn, cold.now_unix)
+                    }
+                    (other, _) => other,
+                }
             }
         }
     }
@@ -148,6 +186,9 @@ impl Files {
     /// Forgets every kept file, as after a reload; files being sent are not touched.
     pub fn clear(&mut self) {
         self.cache.clear();
+        if let Some(gzip) = &mut self.gzip {
+            gzip.clear();
+        }
     }
 
     /// The root.
@@ -159,42 +200,88 @@ impl Files {
     /// (`/a`, `//a`, `/%61`) cannot push other files out. Another spelling costs a decoding and a second look.
     fn lookup_resolved(&mut self, raw_path: &[u8], resolved: &Resolved, turn: u64, now_unix: u64) -> Lookup {
         let key = redirect::canonical(resolved);
-        if key.as_bytes() != raw_path {
-            match self.cache.find(key.as_bytes(), &self.root, turn) {
-                Some(Kept::Current(entry)) => return Lookup::Found(entry),
-                Some(Kept::Unchecked(entry)) => {
-                    let key = key.as_bytes();
-                    return Lookup::Cold(Cold::check(&self.root, &self.cache, key, entry, now_unix));
+        let key = key.as_bytes();
+        let is_new = key != raw_path || self.options.index_names().len() > 1;
+        let kept = if is_new { self.cache.find(key, &self.root, turn) } else { None };
+        match kept {
+            kept if resolved.dir => self.index_file(key, &resolved.rel, 0, kept.as_ref(), turn, now_unix),
+            Some(Kept::Current(entry)) => Lookup::Found(entry),
+            Some(Kept::Unchecked(entry)) => {
+                Lookup::Cold(Cold::check(&self.root, &self.cache, key, entry, 0, now_unix))
+            }
+            None => self.open(key, &resolved.rel, None, turn, now_unix),
+        }
+    }
+
+    /// The first index file of `directory` that is there, of those from position `from` on; `kept` is what the cache has.
+    fn index_file(
+        &mut self,
+        key: &[u8],
+        directory: &RelPath,
+        from: usize,
+        kept: Option<&Kept>,
+        turn: u64,
+        now_unix: u64,
+    ) -> Lookup {
+        let options = Arc::clone(&self.options);
+        for (at, name) in options.index_names().iter().enumerate().skip(from) {
+            let Some(rel) = directory.join(name) else { continue };
+            let next = at.saturating_add(1);
+            match kept {
+                Some(Kept::Current(entry)) if *entry.rel() == rel => return Lookup::Found(Arc::clone(entry)),
+                Some(Kept::Unchecked(entry)) if *entry.rel() == rel => {
+                    let entry = Arc::clone(entry);
+                    return Lookup::Cold(Cold::check(&self.root, &self.cache, key, entry, next, now_unix));
                 }
-                None => {}
+                _ => {}
+            }
+            let found = self.open(key, &rel, Some(next), turn, now_unix);
+            if !matches!(found, Lookup::NotFound) {
+                return found;
             }
         }
-        let rel = if resolved.dir { resolved.rel.join(INDEX) } else { Some(resolved.rel.clone()) };
-        let Some(rel) = rel else { return Lookup::NotFound };
-        let small_max = self.cache.limits().small_max;
-        match self.root.open_now(&rel) {
+        if self.lists { Lookup::Directory(directory.clone()) } else { Lookup::NotFound }
+    }
+
+    /// What `rel` is, kept under `key` if it is a file. `next` is there for an index file: the position of the one after.
+    fn open(&mut self, key: &[u8], rel: &RelPath, next: Option<usize>, turn: u64, now_unix: u64) -> Lookup {
+        let (small_max, is_dir) = (self.cache.limits().small_max, next.is_some());
+        let shape = self.options.shape(rel.as_bytes());
+        match self.root.open_now(rel) {
             Now::Known(Ok(opened)) => {
-                if let Some(entry) = self.load_now(&rel, opened, now_unix, small_max) {
-                    self.cache.keep(key.as_bytes(), &entry, turn, true);
+                if let Some(entry) = self.load_now(rel, opened, shape.clone(), now_unix) {
+                    self.cache.keep(key, &entry, turn, true);
                     return Lookup::Found(entry);
                 }
             }
-            Now::Known(Err(error)) => return self.verdict(error, rel, resolved.dir),
+            Now::Known(Err(error)) => return verdict(error, rel, is_dir),
             Now::MayWait => {}
         }
-        let (root, key) = (Arc::clone(&self.root), key.into_bytes().into());
-        let is_dir = resolved.dir;
-        Lookup::Cold(Cold { root, key, rel, is_dir, now_unix, small_max, known: None, again: false })
+        let (root, key, rel) = (Arc::clone(&self.root), key.into(), rel.clone());
+        let next = next.unwrap_or(0);
+        Lookup::Cold(Cold {
+            root,
+            key,
+            rel,
+            shape,
+            is_dir,
+            next,
+            now_unix,
+            small_max,
+            known: None,
+            again: false,
+        })
     }
 
     /// An entry for what was opened without waiting, if it can be made without waiting, and at the first attempt.
-    fn load_now(
+    pub(super) fn load_now(
         &mut self,
         rel: &RelPath,
         opened: Opened,
+        shape: Shape,
         now_unix: u64,
-        small_max: u64,
     ) -> Option<Arc<Entry>> {
+        let small_max = self.cache.limits().small_max;
         if opened.meta.size <= small_max {
             let size = usize::try_from(opened.meta.size).ok()?;
             self.scratch.resize(size.max(self.scratch.len()), 0);
@@ -203,20 +290,17 @@ impl Files {
                 return None;
             }
         }
-        Entry::load(rel.clone(), opened, now_unix, small_max).ok().map(Arc::new)
+        Entry::load(rel.clone(), opened, shape, now_unix, small_max).ok().map(Arc::new)
     }
+}
 
-    fn verdict(&self, error: OpenError, rel: RelPath, is_dir: bool) -> Lookup {
-        match error {
-            OpenError::Directory if !is_dir => Lookup::Redirect(rel),
-            OpenError::Directory | OpenError::NotFound => match rel.parent() {
-                Some(directory) if is_dir && self.lists => Lookup::Directory(directory),
-                _ => Lookup::NotFound,
-            },
-            OpenError::Forbidden => Lookup::Forbidden,
-            OpenError::Busy => Lookup::Busy,
-            OpenError::Failed(errno) => Lookup::Failed(errno.into()),
-        }
+fn verdict(error: OpenError, rel: &RelPath, is_dir: bool) -> Lookup {
+    match error {
+        OpenError::Directory if !is_dir => Lookup::Redirect(rel.clone()),
+        OpenError::Directory | OpenError::NotFound => Lookup::NotFound,
+        OpenError::Forbidden => Lookup::Forbidden,
+        OpenError::Busy => Lookup::Busy,
+        OpenError::Failed(errno) => Lookup::Failed(errno.into()),
     }
 }
 

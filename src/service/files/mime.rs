@@ -1,24 +1,181 @@
-//! Content types by extension: a table, and nothing of the content is looked at.
+//! Content types by extension: a table and what an operator adds to it. Nothing of the content is looked at.
+//!
+//! Owns besides what a type says about compression: whether it pays, or was done already.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What a name without a known extension is: bytes, which a browser saves rather than shows.
 const UNKNOWN: &str = "application/octet-stream";
 
-/// The longest extension in [`TYPES`].
+/// The longest extension in [`TYPES`], and of an operator.
 const EXTENSION_MAX: usize = 11;
+const OWN_MAX: usize = 32;
+
+/// The parameter that the table gives to text.
+const UTF_8: &str = "; charset=utf-8";
 
 /// The content type of the file called `name`, a path or a bare name: by the letters after the last dot of its last
 /// segment, in either case. Text is declared to be UTF-8.
 pub fn content_type(name: &[u8]) -> &'static str {
-    let file = name.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    let Some(dot) = file.iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0) else { return UNKNOWN };
-    let extension = file.get(dot + 1..).unwrap_or_default();
+    extension(name).and_then(in_table).unwrap_or(UNKNOWN)
+}
+
+/// What stands after the last dot of the last segment, if that dot is not its first letter.
+pub(super) fn extension(name: &[u8]) -> Option<&[u8]> {
+    let file = name.rsplit(|&b| b == b'/').next()?;
+    let dot = file.iter().rposition(|&b| b == b'.').filter(|&dot| dot > 0)?;
+    file.get(dot + 1..)
+}
+
+fn in_table(extension: &[u8]) -> Option<&'static str> {
     let mut lower = [0; EXTENSION_MAX];
-    let Some(lower) = lower.get_mut(..extension.len()) else { return UNKNOWN };
+    let lower = lower.get_mut(..extension.len())?;
     lower.copy_from_slice(extension);
     lower.make_ascii_lowercase();
     let found = TYPES.binary_search_by(|(extension, _)| extension.as_bytes().cmp(lower));
-    found.ok().and_then(|at| TYPES.get(at)).map_or(UNKNOWN, |&(_, kind)| kind)
+    found.ok().and_then(|at| TYPES.get(at)).map(|&(_, kind)| kind)
 }
+
+/// The table with an operator's own types, and the charset that text is said to be in.
+#[derive(Debug, Clone)]
+pub(super) struct Types {
+    own: BTreeMap<Box<[u8]>, Box<str>>,
+    charset: Option<Box<str>>,
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Self { own: BTreeMap::new(), charset: Some("utf-8".into()) }
+    }
+}
+
+impl Types {
+    /// Files that end in `.extension` are of `kind`; false when the one is no extension or the other no type.
+    pub(super) fn add(&mut self, extension: &str, kind: &str) -> bool {
+        let extension = extension.strip_prefix('.').unwrap_or(extension).to_ascii_lowercase().into_bytes();
+        let is_extension =
+            (1..=OWN_MAX).contains(&extension.len()) && !extension.iter().any(|b| b"/.\0".contains(b));
+        let is_ok = is_extension && is_media_type(kind);
+        if is_ok {
+            self.own.insert(extension.into(), kind.into());
+        }
+        is_ok
+    }
+
+    /// What text is said to be in, `None` for nothing; false when it is no name of a charset.
+    pub(super) fn set_charset(&mut self, charset: Option<&str>) -> bool {
+        let is_ok =
+            charset.is_none_or(|name| !name.is_empty() && name.bytes().all(super::encoding::is_tchar));
+        if is_ok {
+            self.charset = charset.map(Into::into);
+        }
+        is_ok
+    }
+
+    /// The content type of the file called `name`.
+    pub(super) fn content_type(&self, name: &[u8]) -> Cow<'static, str> {
+        if let Some(own) = self.own_type(name) {
+            return Cow::Owned(self.with_charset(own));
+        }
+        let known = content_type(name);
+        match known.strip_suffix(UTF_8) {
+            Some(bare) if self.charset.as_deref() != Some("utf-8") => Cow::Owned(self.with_charset(bare)),
+            _ => Cow::Borrowed(known),
+        }
+    }
+
+    fn own_type(&self, name: &[u8]) -> Option<&str> {
+        if self.own.is_empty() {
+            return None;
+        }
+        let lower = extension(name)?.to_ascii_lowercase();
+        self.own.get(&lower[..]).map(|kind| &**kind)
+    }
+
+    /// `kind`, with the charset if it is text and names none itself.
+    fn with_charset(&self, kind: &str) -> String {
+        let lower = kind.to_ascii_lowercase();
+        match &self.charset {
+            Some(charset) if lower.starts_with("text/") && !lower.contains("charset=") => {
+                format!("{kind}; charset={charset}")
+            }
+            _ => kind.to_owned(),
+        }
+    }
+}
+
+/// `type/subtype`, with parameters behind a `;` which are taken as they are, if they are visible.
+fn is_media_type(kind: &str) -> bool {
+    let (essence, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    let is_token = |part: &str| !part.is_empty() && part.bytes().all(super::encoding::is_tchar);
+    let is_type = essence.trim_end().split_once('/').is_some_and(|(t, sub)| is_token(t) && is_token(sub));
+    is_type && parameters.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+fn essence(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether files of this type usually shrink to a half or less.
+pub(super) fn is_compressible(kind: &str) -> bool {
+    let kind = essence(kind);
+    kind.starts_with("text/")
+        || ["+json", "+xml", "+text", "+yaml"].iter().any(|suffix| kind.ends_with(suffix))
+        || COMPRESSIBLE.contains(&&*kind)
+}
+
+/// Whether files of this type are compressed within, so that a coding around them saves nothing.
+pub(super) fn is_packed(kind: &str) -> bool {
+    let kind = essence(kind);
+    let is_media = ["image/", "video/", "audio/"].iter().any(|family| kind.starts_with(family));
+    is_media && !is_compressible(&kind) || PACKED.contains(&&*kind)
+}
+
+/// Beside text and what ends in `+json` or `+xml`.
+const COMPRESSIBLE: &[&str] = &[
+    "application/javascript",
+    "application/json",
+    "application/json5",
+    "application/jsonl",
+    "application/postscript",
+    "application/rtf",
+    "application/toml",
+    "application/vnd.apple.mpegurl",
+    "application/vnd.ms-fontobject",
+    "application/wasm",
+    "application/x-javascript",
+    "application/x-ndjson",
+    "application/x-pem-file",
+    "application/xml",
+    "application/yaml",
+    "font/collection",
+    "font/otf",
+    "font/ttf",
+    "image/bmp",
+    "image/x-icon",
+    "model/obj",
+    "model/stl",
+];
+
+/// Beside images, sound and film.
+const PACKED: &[&str] = &[
+    "application/epub+zip",
+    "application/gzip",
+    "application/java-archive",
+    "application/vnd.android.package-archive",
+    "application/vnd.debian.binary-package",
+    "application/vnd.google-earth.kmz",
+    "application/vnd.rar",
+    "application/x-7z-compressed",
+    "application/x-bzip2",
+    "application/x-xpinstall",
+    "application/x-xz",
+    "application/zip",
+    "application/zstd",
+    "font/woff",
+    "font/woff2",
+];
 
 /// Sorted by extension.
 #[rustfmt::skip]
@@ -222,6 +379,72 @@ mod tests {
             b"a.html ",
         ] {
             assert_eq!(content_type(name), UNKNOWN, "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn an_operators_types_come_first_and_text_gets_the_charset() {
+        let mut types = Types::default();
+        assert!(types.add("md", "text/html") && types.add(".JS", "text/plain; charset=ascii"));
+        assert!(types.add("bin", "application/x-own;v=1"));
+        let of = |types: &Types, name: &str| types.content_type(name.as_bytes()).into_owned();
+        assert_eq!(of(&types, "a/b.MD"), "text/html; charset=utf-8");
+        assert_eq!(of(&types, "a.js"), "text/plain; charset=ascii");
+        assert_eq!(of(&types, "a.bin"), "application/x-own;v=1");
+        assert_eq!(of(&types, "a.css"), "text/css; charset=utf-8");
+        assert!(types.set_charset(Some("iso-8859-1")));
+        assert_eq!(of(&types, "a.css"), "text/css; charset=iso-8859-1");
+        assert_eq!(of(&types, "a.md"), "text/html; charset=iso-8859-1");
+        assert_eq!(of(&types, "a.json"), "application/json");
+        assert!(types.set_charset(None));
+        assert_eq!(
+            (of(&types, "a.css"), of(&types, "a.md")),
+            ("text/css".to_owned(), "text/html".to_owned())
+        );
+        assert_eq!(of(&types, "md"), UNKNOWN);
+    }
+
+    #[test]
+    fn what_is_no_extension_no_type_or_no_charset_is_refused() {
+        let long = "x".repeat(OWN_MAX + 1);
+        for extension in ["", ".", "a.b", "a/b", "a\0", &long] {
+            assert!(!Types::default().add(extension, "text/plain"), "{extension:?}");
+        }
+        for kind in [
+            "",
+            "text",
+            "text/",
+            "/x",
+            "a b/c",
+            "text/plain\r\nX: y",
+            "text/plain; a\n",
+            "a/b/c",
+            "text/\u{e4}",
+        ] {
+            assert!(!Types::default().add("x", kind), "{kind:?}");
+        }
+        for charset in ["", "utf 8", "utf-8\r\n", "\"x\""] {
+            assert!(!Types::default().set_charset(Some(charset)), "{charset:?}");
+        }
+        assert!(Types::default().add(&long[1..], "text/plain"));
+    }
+
+    #[test]
+    fn a_type_is_worth_compressing_or_packed_but_never_both() {
+        for (_, kind) in TYPES {
+            assert!(!(is_compressible(kind) && is_packed(kind)), "{kind}");
+        }
+        for name in
+            ["a.html", "a.js", "a.json", "a.svg", "a.wasm", "a.ttf", "a.webmanifest", "a.xml", "a.geojson"]
+        {
+            assert!(is_compressible(content_type(name.as_bytes())), "{name}");
+        }
+        for name in ["a.png", "a.woff2", "a.zip", "a.mp4", "a.gz", "a.zst"] {
+            assert!(is_packed(content_type(name.as_bytes())), "{name}");
+        }
+        for name in ["a.pdf", "a", "a.tar"] {
+            let kind = content_type(name.as_bytes());
+            assert!(!is_packed(kind) && !is_compressible(kind), "{name}");
         }
     }
 }

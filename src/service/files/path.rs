@@ -15,6 +15,8 @@
 
 use std::ffi::{CStr, CString};
 
+use super::options::Hidden;
+
 /// Why a request path names nothing beneath any root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathError {
@@ -71,6 +73,18 @@ impl RelPath {
     }
 }
 
+impl RelPath {
+    /// The name with a dot and `extension` behind it: another name in the same directory. `None` for the root, and for
+    /// an extension with a slash or NUL.
+    pub(super) fn with_suffix(&self, extension: &str) -> Option<RelPath> {
+        if self.is_root() || extension.contains('/') {
+            return None;
+        }
+        let name = [self.as_bytes(), b".", extension.as_bytes()].concat();
+        CString::new(name).ok().map(RelPath)
+    }
+}
+
 /// A request path after decoding and normalising.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
@@ -85,6 +99,14 @@ pub struct Resolved {
 /// # Errors
 /// [`PathError`], by the table at the head of this module.
 pub fn resolve(target: &[u8]) -> Result<Resolved, PathError> {
+    resolve_with(target, Hidden::Refuse)
+}
+
+/// As [`resolve`], with the last row of the table as `hidden` says.
+///
+/// # Errors
+/// [`PathError`].
+pub fn resolve_with(target: &[u8], hidden: Hidden) -> Result<Resolved, PathError> {
     let rest = target.strip_prefix(b"/").ok_or(PathError::BadRequest)?;
     let mut out = Vec::with_capacity(rest.len() + 1);
     let mut dir = true;
@@ -112,7 +134,7 @@ pub fn resolve(target: &[u8]) -> Result<Resolved, PathError> {
             _ => dir = false,
         }
     }
-    if is_hidden(&out) {
+    if hidden == Hidden::Refuse && is_hidden(&out) {
         return Err(PathError::NotFound);
     }
     let rel = CString::new(out).map_err(|_| PathError::BadRequest)?;
@@ -267,6 +289,16 @@ mod tests {
         for target in table {
             assert_eq!(rel(target), Err(PathError::NotFound), "{}", target.escape_ascii());
         }
+    }
+
+    #[test]
+    fn hidden_names_are_names_where_they_are_allowed_and_dot_segments_are_not() {
+        let names = |target: &[u8]| resolve_with(target, Hidden::Allow).map(|r| r.rel.as_bytes().to_vec());
+        assert_eq!(names(b"/.git/config").unwrap(), b".git/config");
+        assert_eq!(names(b"/a/.../%2eenv").unwrap(), b"a/.../.env");
+        assert_eq!(names(b"/a/%2e%2e/.x").unwrap(), b".x");
+        assert_eq!(names(b"/../.x"), Err(PathError::BadRequest));
+        assert_eq!(names(b"/.x%2f..%2f"), Err(PathError::NotFound));
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! | FIFO, socket, device; missing; name too long; a loop of links; a magic link | [`OpenError::NotFound`] |
 //! | relative symlink that stays inside | followed |
 //! | absolute symlink, or one that leaves | [`OpenError::Forbidden`] |
+//! | any symlink under [`Symlinks::None`] | [`OpenError::Forbidden`] |
+//! | any symlink under [`Symlinks::Follow`] | followed, also out of the root |
 //! | no permission | [`OpenError::Forbidden`] |
 //! | no descriptor or memory left | [`OpenError::Busy`] |
 
@@ -25,6 +27,7 @@ use rustix::io::Errno;
 
 use super::disk::{self, Disk};
 use super::meta::{self, Meta};
+use super::options::Symlinks;
 use super::path::RelPath;
 use super::stepwise;
 use crate::reactor::sys::Presence;
@@ -112,6 +115,7 @@ impl OpenError {
 pub struct Root {
     dir: OwnedFd,
     openat2: bool,
+    symlinks: Symlinks,
     /// `RESOLVE_CACHED` is known.
     cached: bool,
     disk: Disk,
@@ -142,7 +146,14 @@ impl Root {
         // An older kernel says EINVAL to a flag that it does not know.
         let cached = openat2 && rustix::fs::openat2(&dir, c".", NAME_ONLY, Mode::empty(), CACHED).is_ok();
         let (disk, mount) = (Disk::of(dir.as_fd()), disk::mount_of(dir.as_fd()));
-        Ok(Self { dir, openat2, cached, disk, mount })
+        Ok(Self { dir, openat2, symlinks: Symlinks::Inside, cached, disk, mount })
+    }
+
+    /// The same root, with links followed as `symlinks` says.
+    #[must_use]
+    pub fn with_symlinks(mut self, symlinks: Symlinks) -> Self {
+        self.symlinks = symlinks;
+        self
     }
 
     /// The way names are resolved here; never [`Resolver::Auto`].
@@ -155,7 +166,7 @@ impl Root {
     /// # Errors
     /// [`OpenError`], by the table at the head of this module.
     pub fn open_file(&self, rel: &RelPath) -> Result<Opened, OpenError> {
-        let fd = if self.openat2 { self.by_openat2(rel)? } else { stepwise::open(self.dir.as_fd(), rel)? };
+        let fd = if self.openat2 { self.by_openat2(rel)? } else { self.by_hand(rel)? };
         let (meta, kind) =
             meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno)?;
         regular(kind)?;
@@ -171,6 +182,8 @@ impl Root {
             Disk::Local if self.cached => CACHED,
             Disk::Memory | Disk::Local | Disk::Far => return Now::MayWait,
         };
+        // A link that leaves the root is left to the other way, where it may be followed.
+        let how = how | (self.how() & ResolveFlags::NO_SYMLINKS);
         let fd = match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), how) {
             Ok(fd) => fd,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {
@@ -206,11 +219,11 @@ impl Root {
     /// [`OpenError`], by the table at the head of this module; [`OpenError::NotFound`] also for what is no directory.
     pub fn open_directory(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
         if !self.openat2 {
-            return stepwise::open_directory(self.dir.as_fd(), rel, READ);
+            return stepwise::open_directory(self.dir.as_fd(), rel, READ, self.symlinks);
         }
         let flags = READ.union(OFlags::DIRECTORY);
         self.try_openat2(rel, flags)?
-            .map_or_else(|| stepwise::open_directory(self.dir.as_fd(), rel, READ), Ok)
+            .map_or_else(|| stepwise::open_directory(self.dir.as_fd(), rel, READ, self.symlinks), Ok)
     }
 
     /// What `rel` is, links that stay beneath the root followed, without the right to read it. It may wait for the disk.
@@ -221,8 +234,10 @@ impl Root {
         let named = if self.openat2 { self.try_openat2(rel, NAME_ONLY)? } else { None };
         let named = match named {
             Some(named) => named,
-            None => match stepwise::open(self.dir.as_fd(), rel) {
-                Err(OpenError::Directory) => stepwise::open_directory(self.dir.as_fd(), rel, NAME_ONLY)?,
+            None => match stepwise::open(self.dir.as_fd(), rel, self.symlinks) {
+                Err(OpenError::Directory) => {
+                    stepwise::open_directory(self.dir.as_fd(), rel, NAME_ONLY, self.symlinks)?
+                }
                 other => other?,
             },
         };
@@ -232,7 +247,7 @@ impl Root {
     /// `None` when a filter took `openat2` away, or names do not hold still.
     fn try_openat2(&self, rel: &RelPath, flags: OFlags) -> Result<Option<OwnedFd>, OpenError> {
         for _ in 0..TRIES_MAX {
-            match rustix::fs::openat2(&self.dir, rel.as_c_str(), flags, Mode::empty(), BENEATH) {
+            match rustix::fs::openat2(&self.dir, rel.as_c_str(), flags, Mode::empty(), self.how()) {
                 Ok(fd) => return Ok(Some(fd)),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::NOSYS) => break,
@@ -254,21 +269,40 @@ impl Root {
 
     fn by_openat2(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
         for _ in 0..TRIES_MAX {
-            match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), BENEATH) {
+            match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), self.how()) {
                 Ok(fd) => return Ok(fd),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 // A seccomp filter that came after the probe.
                 Err(Errno::NOSYS) => break,
+                // The kernel says the same of a refused link as of too many.
+                Err(Errno::LOOP) if self.symlinks == Symlinks::None => return Err(OpenError::Forbidden),
                 Err(Errno::ACCESS) => return Err(self.denied(rel)),
                 Err(errno) => return Err(OpenError::from_errno(errno)),
             }
         }
-        stepwise::open(self.dir.as_fd(), rel)
+        self.by_hand(rel)
+    }
+
+    fn by_hand(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
+        if self.symlinks != Symlinks::Follow {
+            return stepwise::open(self.dir.as_fd(), rel, self.symlinks);
+        }
+        let open = || rustix::fs::openat(&self.dir, rel.as_c_str(), READ, Mode::empty());
+        rustix::io::retry_on_intr(open).map_err(OpenError::from_errno)
+    }
+
+    /// The flags of `openat2` beneath this root.
+    fn how(&self) -> ResolveFlags {
+        match self.symlinks {
+            Symlinks::Inside => BENEATH,
+            Symlinks::None => BENEATH | ResolveFlags::NO_SYMLINKS,
+            Symlinks::Follow => ResolveFlags::NO_MAGICLINKS,
+        }
     }
 
     /// What an unreadable name is: a directory that may be entered but not read is one all the same.
     fn denied(&self, rel: &RelPath) -> OpenError {
-        let named = rustix::fs::openat2(&self.dir, rel.as_c_str(), NAME_ONLY, Mode::empty(), BENEATH);
+        let named = rustix::fs::openat2(&self.dir, rel.as_c_str(), NAME_ONLY, Mode::empty(), self.how());
         let kind =
             named.and_then(|fd| meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH)).map(|(_, kind)| kind);
         kind.map_err(|_| OpenError::Forbidden).and_then(regular).err().unwrap_or(OpenError::Forbidden)

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::meta;
+use super::options::Symlinks;
 use super::path::RelPath;
 use super::root::{NAME_ONLY, OpenError, READ};
 
@@ -27,8 +28,8 @@ const TRIES_MAX: u32 = 16;
 
 /// Opens `rel` beneath `root` for reading. The caller checks the type of what comes back, for the name may have
 /// changed hands at the last moment; that it lies beneath the root is certain.
-pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath) -> Result<OwnedFd, OpenError> {
-    let mut walk = Walk { root, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 };
+pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath, symlinks: Symlinks) -> Result<OwnedFd, OpenError> {
+    let mut walk = Walk::new(root, symlinks);
     walk.push_segments(rel.as_bytes())?;
     while let Some(segment) = walk.pending.pop() {
         if let Some(file) = walk.step(segment)? {
@@ -43,8 +44,9 @@ pub(super) fn open_directory(
     root: BorrowedFd<'_>,
     rel: &RelPath,
     flags: OFlags,
+    symlinks: Symlinks,
 ) -> Result<OwnedFd, OpenError> {
-    let mut walk = Walk { root, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 };
+    let mut walk = Walk::new(root, symlinks);
     walk.push_segments(rel.as_bytes())?;
     while let Some(segment) = walk.pending.pop() {
         if walk.step(segment)?.is_some() {
@@ -56,6 +58,8 @@ pub(super) fn open_directory(
 
 struct Walk<'r> {
     root: BorrowedFd<'r>,
+    /// Links are followed, not refused.
+    follows: bool,
     held: Vec<OwnedFd>,
     /// Segments to go, the next one last.
     pending: Vec<CString>,
@@ -63,7 +67,12 @@ struct Walk<'r> {
     tries: u32,
 }
 
-impl Walk<'_> {
+impl<'r> Walk<'r> {
+    fn new(root: BorrowedFd<'r>, symlinks: Symlinks) -> Self {
+        let follows = symlinks != Symlinks::None;
+        Self { root, follows, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 }
+    }
+
     fn step(&mut self, segment: CString) -> Result<Option<OwnedFd>, OpenError> {
         match segment.as_bytes() {
             b"" | b"." => return Ok(None),
@@ -105,6 +114,9 @@ impl Walk<'_> {
     /// Puts the segments of a link's target before those still to go. The link is read through the descriptor that
     /// was found to be one, so it cannot change in between.
     fn follow(&mut self, link: &OwnedFd) -> Result<(), OpenError> {
+        if !self.follows {
+            return Err(OpenError::Forbidden);
+        }
         self.links += 1;
         if self.links > LINKS_MAX {
             return Err(OpenError::NotFound);

@@ -50,7 +50,8 @@ impl Files {
     }
 }
 
-fn refused(error: TaskError) -> Lookup {
+/// What is answered when no thread could look.
+pub(super) fn refused(error: TaskError) -> Lookup {
     if error == TaskError::Full {
         return Lookup::Busy;
     }

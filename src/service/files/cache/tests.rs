@@ -1,5 +1,6 @@
 //! The cache on real files: what is found, what is dropped, and that the bounds hold.
 
+use super::super::options::Options;
 use super::super::path;
 use super::super::root::Resolver;
 use super::super::testing::LATER;
@@ -26,7 +27,8 @@ impl World {
     fn load(&self, name: &str, now: u64) -> Arc<Entry> {
         let rel = path::resolve(format!("/{name}").as_bytes()).unwrap().rel;
         let opened = self.root.open_file(&rel).unwrap();
-        Arc::new(Entry::load(rel, opened, now, self.cache.limits().small_max).unwrap())
+        let shape = Options::default().shape(rel.as_bytes());
+        Arc::new(Entry::load(rel, opened, shape, now, self.cache.limits().small_max).unwrap())
     }
 
     fn keep(&mut self, name: &str, turn: u64) {

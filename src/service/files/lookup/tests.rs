@@ -1,11 +1,11 @@
 //! Request paths against a real tree.
 
+use super::super::condition::Fields;
 use super::super::entry::Body;
 use super::super::plan::{Plan, plan};
 use super::super::redirect::location;
 use super::super::root::Resolver;
 use super::super::testing::{LATER, as_ordinary_user, make_fifo, set_mtime};
-use super::super::validator::Fields;
 use super::*;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};

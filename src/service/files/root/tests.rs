@@ -419,3 +419,47 @@ fn renames_elsewhere_never_hide_a_file_behind_a_climbing_link() {
         assert_eq!(content(root, "a/around").as_deref(), Ok("inside in/a/f"), "{:?}", root.resolver());
     });
 }
+
+#[test]
+fn no_link_is_followed_where_none_may_be() {
+    let world = World::new();
+    world.link("f", "in/file-link");
+    world.link("a", "in/dir-link");
+    world.link("../out/f", "in/leaves");
+    world.link("loop", "in/loop");
+    for root in world.roots() {
+        let root = root.with_symlinks(Symlinks::None);
+        assert_eq!(content(&root, "a/b/f").unwrap(), "inside in/a/b/f");
+        for name in ["file-link", "dir-link/f", "dir-link", "leaves", "loop"] {
+            assert_eq!(
+                content(&root, name).err(),
+                Some(OpenError::Forbidden),
+                "{name} {:?}",
+                root.resolver()
+            );
+        }
+        assert_eq!(content(&root, "a").err(), Some(OpenError::Directory));
+        assert_eq!(content(&root, "none").err(), Some(OpenError::NotFound));
+    }
+}
+
+#[test]
+fn every_link_is_followed_where_the_operator_says_so() {
+    let world = World::new();
+    world.link("f", "in/file-link");
+    world.link("../out/f", "in/leaves");
+    world.link(world.at("out").to_str().unwrap(), "in/absolute");
+    world.link("loop", "in/loop");
+    make_fifo(&world.at("out/fifo"));
+    for root in world.roots() {
+        let root = root.with_symlinks(Symlinks::Follow);
+        assert_eq!(content(&root, "file-link").unwrap(), "inside in/f");
+        for name in ["leaves", "absolute/f", "absolute/b/f"] {
+            assert_eq!(content(&root, name).unwrap(), "OUTSIDE", "{name} {:?}", root.resolver());
+        }
+        assert_eq!(content(&root, "absolute").err(), Some(OpenError::Directory));
+        for name in ["loop", "none", "absolute/fifo"] {
+            assert_eq!(content(&root, name).err(), Some(OpenError::NotFound), "{name}");
+        }
+    }
+}
