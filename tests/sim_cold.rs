@@ -156,6 +156,23 @@ fn who_goes_away_takes_his_job_along() {
 }
 
 #[test]
+fn those_who_come_and_go_while_a_disk_is_stuck_are_forgotten() {
+    let mut faults = cold(MS);
+    faults.work_stuck = 1000;
+    let world = World::with_faults(9, faults);
+    let (mut side, book) = serve(&world, 1, 1, patient(), &file(SIZE));
+    let _stuck: Vec<_> = (0..2).map(|_| ask(&world, b"f")).collect();
+    side.settle();
+    for n in 0..1000 {
+        let peer = ask(&world, b"f");
+        side.settle();
+        peer.reset();
+        // Each turn asserts that no more are remembered than are there, and some.
+        until(&mut side, "it is gone", |_| book.closed() == n + 1);
+    }
+}
+
+#[test]
 fn a_stop_does_not_wait_for_a_stuck_disk_beyond_its_grace_and_all_goes_on_after_it() {
     let mut faults = cold(MS);
     faults.work_stuck = 1000;

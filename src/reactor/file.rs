@@ -126,8 +126,23 @@ impl Core {
         }
         if self.fetches.under_way > 0 {
             self.fetches.refused.push_back(id);
+            self.forget_gone();
         }
         self.fetches.under_way > 0
+    }
+
+    /// Peers that come, are refused and go while a disk is stuck must not fill memory with their numbers.
+    fn forget_gone(&mut self) {
+        if self.fetches.refused.len() > self.refused_max() {
+            let links = &self.links;
+            let stays = |id: &ConnId| links.get(id.slot as usize).is_some_and(|l| l.serial == id.serial);
+            self.fetches.refused.retain(stays);
+        }
+    }
+
+    /// Twice as many as can be there, so that looking through them pays for itself.
+    fn refused_max(&self) -> usize {
+        64 + 2 * self.links.len()
     }
 
     fn begin_fetch(&mut self, conn: ConnId) -> bool {
@@ -160,8 +175,8 @@ impl Core {
         if fetched.round != self.fetches.round {
             return;
         }
-        self.fetches.under_way -= 1;
-        self.jobs -= 1;
+        self.fetches.under_way = self.fetches.under_way.saturating_sub(1);
+        self.jobs = self.jobs.saturating_sub(1);
         if let Some(slot) = self.slot(fetched.conn) {
             self.arrive(slot, fetched.outcome);
         }
@@ -210,8 +225,8 @@ impl Core {
         let Some(send) = self.files.try_remove(side as usize) else { return };
         if let Some(job) = send.job.and_then(|job| self.workers.withdraw(job)) {
             drop(job);
-            self.fetches.under_way -= 1;
-            self.jobs -= 1;
+            self.fetches.under_way = self.fetches.under_way.saturating_sub(1);
+            self.jobs = self.jobs.saturating_sub(1);
             self.fetch_next();
         }
     }
@@ -241,6 +256,7 @@ impl Core {
             let waits = self.fetches.refused.iter().any(|id| id.serial == link.serial);
             assert!(!link.has(AWAY) || link.is_done() || job || waits, "nobody reads for {link:?}");
         }
+        assert!(self.fetches.refused.len() <= 64 + 2 * self.links.capacity(), "they are not forgotten");
         assert!(self.fetches.refused.is_empty() || self.fetches.under_way > 0, "nobody makes room");
     }
 }

@@ -355,6 +355,7 @@ impl<S: Sys> Reactor<S> {
         let holds_left = std::mem::take(&mut self.core.hooks.holds);
         self.core.hooks.round += 1;
         let threads_left = self.core.workers.running();
+        self.core.lose_fetches();
         self.core.workers.reopen();
         // Work that is not done by now has nobody to come back to.
         self.core.jobs = 0;

@@ -23,6 +23,15 @@ pub use order::{Format, View};
 pub use read::{Bounds, Contents, Item, Kind};
 
 /// A directory to be listed: [`Listing::run`] does it, on a thread.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use tidemill::service::files::{Root, listing::Listing, path};
+/// let root = Arc::new(Root::open("src".as_ref()).unwrap());
+/// let top = path::resolve(b"/").unwrap().rel;
+/// let page = Listing::new(&root, top, Some(b"format=json"), None).run().unwrap();
+/// assert!(page.body.starts_with(b"{\"path\":\"/\",\"truncated\":false"));
+/// ```
 #[derive(Debug)]
 pub struct Listing {
     root: Arc<Root>,

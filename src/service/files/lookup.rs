@@ -102,6 +102,17 @@ impl Files {
     ///
     /// `turn` is the reactor's turn number, within which a kept file is looked at once only; `now_unix` is the
     /// turn's time in seconds since 1970. Both must come from one clock reading per turn and never from the peer.
+    ///
+    /// ```
+    /// # use tidemill::service::files::{Files, Limits, Lookup, Root};
+    /// let mut files = Files::new(Root::open("src".as_ref()).unwrap(), Limits::default());
+    /// let mut found = files.lookup(b"/lib.rs", 1, 1_800_000_000);
+    /// if let Lookup::Cold(cold) = found {
+    ///     let warmed = std::thread::spawn(|| cold.run()).join().unwrap();
+    ///     found = files.warmed(warmed, 2);
+    /// }
+    /// assert!(matches!(found, Lookup::Found(entry) if entry.size() > 0));
+    /// ```
     pub fn lookup(&mut self, raw_path: &[u8], turn: u64, now_unix: u64) -> Lookup {
         // Of several index files an earlier one may have come up, which a look at the kept one does not show.
         let names = self.options.index_names().len();
