@@ -9,7 +9,7 @@ pub(crate) fn path(data: &[u8]) {
     files::target_to_path(data);
 }
 
-/// A size, and any bytes as a `Range`.
+/// A size, then a method, conditions and any bytes as a `Range`, a line each.
 pub(crate) fn range(data: &[u8]) {
     files::range_vs_model(data);
 }

@@ -109,6 +109,45 @@ fn an_echo_allocates_nothing() {
     }
 }
 
+/// Formats what it is told, as the access log does.
+#[cfg(feature = "http")]
+struct Lines(tidemill::service::access::Formatter, Vec<u8>);
+
+#[cfg(feature = "http")]
+impl tidemill::proto::http1::Log for Lines {
+    fn record(&mut self, record: &tidemill::proto::http1::Record<'_>) {
+        self.1.clear();
+        self.0.write(record, &mut self.1);
+        assert!(self.1.ends_with(b"\n"));
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn an_access_log_allocates_nothing() {
+    use tidemill::proto::http1::Http;
+    use tidemill::service::access::Formatter;
+    use tidemill::service::respond::Welcome;
+    let head = "GET /hello HTTP/1.1\r\nHost: a\r\nUser-Agent: \"x\" \u{fc}\r\n\r\n";
+    let length = {
+        let (mut reactor, mut stream) = pair(Http::new(Welcome::new().unwrap()));
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut into = [0; 1000];
+        loop {
+            reactor.turn(Some(Duration::from_millis(1))).unwrap();
+            match stream.read(&mut into) {
+                Ok(n) => break n,
+                Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    };
+    for format in ["common", "combined", "json", "{remote} {header:Host} {duration_us} {conn}"] {
+        let lines = Lines(Formatter::new(format.parse().unwrap()), Vec::new());
+        let http = Http::new(Welcome::new().unwrap()).with_log(Box::new(lines));
+        assert_eq!(per_exchange(http, head.as_bytes(), length), 0, "{format}");
+    }
+}
+
 /// A peer's timers: each byte sets both, and an idle deadline beside them.
 struct Timed;
 

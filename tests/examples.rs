@@ -145,6 +145,19 @@ fn websocket_chat_serves_its_page_and_tells_who_joined_what_was_said_and_who_lef
     assert_eq!(ann.read().unwrap(), Message::text(format!("* {bobs} left (1005)")));
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn mirror_answers_with_what_it_was_asked() {
+    let example = start("mirror");
+    let mut stream = example.client();
+    let head = b"POST /a?b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head).unwrap();
+    stream.write_all(b"5\r\nhello\r\n0\r\n\r\n").unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).unwrap();
+    assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nPOST /a?b\nhello"), "{all}");
+}
+
 #[test]
 fn chat_tells_who_joined_what_was_said_and_who_left() {
     tells("chat");

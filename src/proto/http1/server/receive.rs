@@ -406,14 +406,14 @@ impl<S: 'static> Http<S> {
     }
 }
 
-/// Methods that an origin server can serve: CONNECT asks for a tunnel, and names in other than capital letters are
-/// no methods that anybody has registered (RFC 9110 section 9.1).
+/// Methods that an origin server can serve: CONNECT asks for a tunnel, TRACE shows scripts what their browser hides
+/// (RFC 9110 section 9.3.8), and nobody has registered a name in other than capital letters (section 9.1).
 fn serves(method: &Method<'_>) -> bool {
     match method {
-        Method::Connect => false,
+        Method::Connect | Method::Trace => false,
         Method::Other(name) => name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'),
         Method::Get | Method::Head | Method::Post | Method::Put => true,
-        Method::Delete | Method::Options | Method::Trace | Method::Patch => true,
+        Method::Delete | Method::Options | Method::Patch => true,
     }
 }
 

@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Outgoing, Ticket, Trace};
 use super::record::{End, Phase, Record, Times};
 use super::{Cx, Http};
 use crate::reactor::class::Class;
-use crate::reactor::{ConnId, Ctx, Report, Table, Time};
+use crate::reactor::{ConnId, Ctx, Report, Table, Time, close};
 
 impl<S: 'static> Http<S> {
     /// Answers a fault, if there is room, and closes: where the next request would begin is not known.
@@ -113,6 +113,11 @@ impl<S: 'static> Http<S> {
             let end = End { who, phase: Phase::RequestHead };
             let trace = Trace { times: head_times(ex, table.now()), ..Trace::default() };
             self.record(ex.nth.wrapping_add(1), None, &trace, (end, class), table, report.id);
+        } else if ex.job.is_none() && class == Some(&close::TASK_PANICKED) {
+            // Whoever was asked for the answer has panicked; the head is gone with the receive buffer.
+            let end = End { who, phase: Phase::Waiting };
+            let trace = Trace { times: head_times(ex, ex.began), ..Trace::default() };
+            self.record(ex.nth, None, &trace, (end, class), table, report.id);
         }
     }
 
