@@ -15,6 +15,7 @@ mod others;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tidemill::proto::http1::head::Limits;
@@ -174,6 +175,17 @@ fn pipeline() -> impl Strategy<Value = Vec<u8>> {
         b"POST /r HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nskip",
         b"POST /s HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nskip",
         b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+        b"GET /timed HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /offloaded HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /offloaded HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"GET /given-in-pieces HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"HEAD /given-in-pieces HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /pushed HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nstream",
+        b"POST /kept HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n",
+        b"GET /kept HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /up HTTP/1.1\r\nHost: a\r\n\r\n",
         b"\r\n",
     ];
     let last: &[&[u8]] = &[
@@ -183,6 +195,13 @@ fn pipeline() -> impl Strategy<Value = Vec<u8>> {
         b"POST /r HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX",
         b"GET / HTTP/1.1\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HT",
+        b"GET /given-in-pieces HTTP/1.0\r\n\r\n",
+        b"GET /pushed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 21\r\n\r\n012345678901234567890",
+        b"POST /kept HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX",
+        b"GET /up HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: mirror\r\n\r\nraw\0 bytes\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        b"TRACE /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /l HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhel",
     ];
     let requests = proptest::collection::vec(proptest::sample::select(requests), 0..6);
     (requests, proptest::sample::select(last)).prop_map(|(all, last)| [&all.concat()[..], last].concat())
@@ -193,16 +212,16 @@ proptest! {
 
     #[test]
     fn any_split_of_a_pipeline_gives_the_same_answers(
-        stream in pipeline(), cuts in proptest::collection::vec(any::<usize>(), 0..8),
+        stream in pipeline(), cuts in proptest::collection::vec(any::<usize>(), 0..8), pause in 0u64..1000,
     ) {
-        connection::connection_with(&stream, &cuts);
+        connection::connection_with(&stream, &cuts, Duration::from_millis(pause));
     }
 
     #[test]
     fn any_split_of_nearly_good_requests_gives_the_same_answers(
-        stream in stream(), cuts in proptest::collection::vec(any::<usize>(), 0..8),
+        stream in stream(), cuts in proptest::collection::vec(any::<usize>(), 0..8), pause in 0u64..1000,
     ) {
-        connection::connection_with(&stream, &cuts);
+        connection::connection_with(&stream, &cuts, Duration::from_millis(pause));
     }
 }
 
