@@ -75,7 +75,7 @@ impl Sink<Mirror> for Collector {
     fn on_data(&mut self, _: &mut Mirror, bytes: &[u8], cx: &mut Cx<'_, Mirror>) -> Flow {
         assert!(!bytes.is_empty());
         self.0.extend_from_slice(bytes);
-        if bytes[0] % 2 == 0 {
+        if bytes[0].is_multiple_of(2) {
             return Flow::Go;
         }
         let ticket = cx.ticket();

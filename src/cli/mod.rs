@@ -46,7 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Run),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Respond(respond::Respond),
     Echo(echo::Echo),
 }

@@ -65,13 +65,13 @@ impl<S: 'static> Cx<'_, S> {
         }
     }
 
-    /// Answers a request that was left for [`later`](super::Reply::later), or whose body is still coming. The first
+    /// Answers a request that was left for [`later`](crate::proto::http1::Reply::later), or whose body is still coming. The first
     /// answer counts; false when there is no such request any more.
     pub fn respond(&mut self, ticket: Ticket, response: impl Into<Response>) -> bool {
         self.tell(ticket, Command::Respond(response.into()))
     }
 
-    /// Writes to a body that is [pushed](super::Reply::push) into, as much as fits, and says how much that was: with
+    /// Writes to a body that is [pushed](crate::proto::http1::Reply::push) into, as much as fits, and says how much that was: with
     /// a peer that reads too slowly it is less, and the rest is the caller's to drop or to keep. `None` when there is
     /// no such body any more.
     pub fn write(&mut self, ticket: Ticket, bytes: &[u8]) -> Option<usize> {
