@@ -80,8 +80,8 @@ fn holds(line: &str, word: &str) -> bool {
 }
 
 #[test]
-fn main_cli_daemon_service_proto_reactor_and_never_back() {
-    let layers = ["cli", "daemon", "service", "proto", "reactor"];
+fn main_cli_daemon_http_service_proto_reactor_and_never_back() {
+    let layers = ["cli", "daemon", "http", "service", "proto", "reactor"];
     let all = sources(&["src"]);
     for (at, layer) in layers.iter().enumerate() {
         let above: Vec<String> = layers[..at]

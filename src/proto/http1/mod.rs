@@ -11,6 +11,7 @@ pub mod head;
 mod reply;
 mod response;
 pub mod server;
+pub mod sse;
 
 #[allow(unused_imports, reason = "for the services above")]
 pub(crate) use reply::Part;

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan};
+use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan, relative_location};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
 use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
@@ -30,6 +30,14 @@ impl App for FileApp {
     }
 
     fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+        self.files.respond(request.head.path, request, reply);
+    }
+}
+
+impl Files {
+    /// Answers a request with the file that `path` names beneath the root: the request's own path, or the end of it,
+    /// from a slash on, when files are served under a prefix.
+    pub fn respond<S: 'static>(&mut self, path: &[u8], request: &Request<'_>, reply: &mut Reply<'_, S>) {
         let head = request.head;
         match head.method {
             Method::Get | Method::Head => {}
@@ -40,10 +48,14 @@ impl App for FileApp {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.files.lookup(head.path, request.turn, request.unix_time) {
+        match self.lookup(path, request.turn, request.unix_time) {
             Lookup::Found(entry) => answer(&entry, head, reply),
             Lookup::Redirect(rel) => {
-                let location = location(&rel, head.query);
+                let location = if path.len() == head.path.len() {
+                    location(&rel, head.query)
+                } else {
+                    relative_location(&rel, head.query)
+                };
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
             Lookup::NotFound => page(reply, 404, &[]),

@@ -31,6 +31,6 @@ pub use meta::{Meta, SETTLE_S, Stamp};
 pub use mime::content_type;
 pub use path::{PathError, RelPath, Resolved};
 pub use plan::{Plan, plan};
-pub use redirect::{error_page, escape_html, location};
+pub use redirect::{error_page, escape_html, location, relative_location};
 pub use root::{OpenError, Opened, Resolver, Root};
 pub use validator::{Fields, Validators, Verdict};

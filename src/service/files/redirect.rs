@@ -39,6 +39,15 @@ pub fn location(rel: &RelPath, query: Option<&[u8]>) -> String {
     location
 }
 
+/// As [`location`], relative to the path that was asked for: `./`, the last segment, `/`. For a root that is not at `/`;
+/// it can lead to no other host either.
+pub fn relative_location(rel: &RelPath, query: Option<&[u8]>) -> String {
+    let whole = location(rel, query);
+    let path = whole.find('?').unwrap_or(whole.len());
+    let name = whole.get(..path).unwrap_or_default().trim_end_matches('/').rfind('/').unwrap_or(0);
+    format!(".{}", whole.get(name..).unwrap_or_default())
+}
+
 /// The one spelling under which the cache knows a path, so that the many spellings of one name fill one entry.
 pub(super) fn canonical(resolved: &Resolved) -> String {
     encoded(&resolved.rel, resolved.dir)
