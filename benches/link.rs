@@ -11,7 +11,9 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tidemill::reactor::id::Token;
-use tidemill::reactor::sys::{Adopted, Clock, Listening, Ready, SetupError, SetupParts, Sys, Waker};
+use tidemill::reactor::sys::{
+    Adopted, Clock, Listening, Presence, Ready, SetupError, SetupParts, Sys, Waker,
+};
 use tidemill::reactor::workers::{NoWorkers, Workers};
 use tidemill::reactor::{
     Accepted, Config, Ctx, Endpoint, Handler, Peer, Reactor, Refuse, Time, WorkersConfig,
@@ -109,6 +111,10 @@ impl Sys for Null {
 
     fn write(&mut self, (): &(), from: &[u8], _: bool) -> io::Result<usize> {
         Ok(from.len())
+    }
+
+    fn file_presence(&mut self, _: &File, _: u64, _: usize) -> Presence {
+        Presence::Here
     }
 
     fn send_file(&mut self, (): &(), _: &File, _: u64, max: usize) -> io::Result<usize> {

@@ -21,4 +21,8 @@ mod documents {
 
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}
+
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../docs/http-conditional.md")]
+    mod http_conditional {}
 }

@@ -109,6 +109,45 @@ fn an_echo_allocates_nothing() {
     }
 }
 
+/// Formats what it is told, as the access log does.
+#[cfg(feature = "http")]
+struct Lines(tidemill::service::access::Formatter, Vec<u8>);
+
+#[cfg(feature = "http")]
+impl tidemill::proto::http1::Log for Lines {
+    fn record(&mut self, record: &tidemill::proto::http1::Record<'_>) {
+        self.1.clear();
+        self.0.write(record, &mut self.1);
+        assert!(self.1.ends_with(b"\n"));
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn an_access_log_allocates_nothing() {
+    use tidemill::proto::http1::Http;
+    use tidemill::service::access::Formatter;
+    use tidemill::service::respond::Welcome;
+    let head = "GET /hello HTTP/1.1\r\nHost: a\r\nUser-Agent: \"x\" \u{fc}\r\n\r\n";
+    let length = {
+        let (mut reactor, mut stream) = pair(Http::new(Welcome::new().unwrap()));
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut into = [0; 1000];
+        loop {
+            reactor.turn(Some(Duration::from_millis(1))).unwrap();
+            match stream.read(&mut into) {
+                Ok(n) => break n,
+                Err(e) => assert_eq!(e.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    };
+    for format in ["common", "combined", "json", "{remote} {header:Host} {duration_us} {conn}"] {
+        let lines = Lines(Formatter::new(format.parse().unwrap()), Vec::new());
+        let http = Http::new(Welcome::new().unwrap()).with_log(Box::new(lines));
+        assert_eq!(per_exchange(http, head.as_bytes(), length), 0, "{format}");
+    }
+}
+
 /// A peer's timers: each byte sets both, and an idle deadline beside them.
 struct Timed;
 
@@ -186,6 +225,34 @@ mod http {
     #[test]
     fn a_kept_connection_allocates_nothing_per_request() {
         assert_eq!(super::per_exchange(hello(), REQUEST, answer()), 0);
+    }
+
+    /// Routes whose answers are fixed, static, and chosen by a parameter.
+    fn routed() -> Http<u64> {
+        tidemill::http::Server::new(0u64)
+            .fixed("/", "Hello, World!")
+            .get("/static", |hits, _, _| {
+                *hits += 1;
+                "Hello, World!"
+            })
+            .get("/of/:name/*rest", |_, req, _| match req.param("name").as_deref() {
+                Some("tide") if req.param("rest").is_some() => "Hello, World!",
+                _ => "Hello, Nobody",
+            })
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn routes_with_static_answers_allocate_nothing_per_request() {
+        for path in ["/", "/static", "/of/tide/a/b"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+            // Content-Type is longer by its charset than that of the prepared answer.
+            let len = answer() + "; charset=utf-8".len();
+            assert_eq!(super::per_exchange(routed(), request.as_bytes(), len), 0, "{path}");
+            let head = request.replacen("GET", "HEAD", 1);
+            assert_eq!(super::per_exchange(routed(), head.as_bytes(), len - 13), 0, "HEAD {path}");
+        }
     }
 
     #[test]

@@ -61,6 +61,11 @@ fn the_frames_corpus_keeps_its_promises() {
     replay("frames", others::frames);
 }
 
+#[test]
+fn the_websocket_corpus_keeps_its_promises() {
+    replay("websocket", others::websocket);
+}
+
 /// Bytes that make heads go wrong, mixed with pieces that make them go on.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let pieces: &[&[u8]] = &[

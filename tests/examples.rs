@@ -40,8 +40,13 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn start(name: &str) -> Example {
+    start_with(name, &[])
+}
+
+fn start_with(name: &str, more: &[&str]) -> Example {
     let mut child = Command::new(program(name))
         .arg("127.0.0.1:0")
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -105,15 +110,8 @@ fn echo(name: &str) {
 }
 
 #[cfg(feature = "http")]
-#[test]
-fn hello_answers_http() {
-    let example = start("hello");
-    let mut stream = example.client();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
-    assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nHello, World!"), "{all}");
-}
+#[path = "examples/http.rs"]
+mod http;
 
 #[test]
 fn chat_tells_who_joined_what_was_said_and_who_left() {

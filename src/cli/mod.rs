@@ -2,8 +2,10 @@
 //!
 //! Owns help, usage errors and the exit code. What a verb serves is handed to [`daemon`](crate::daemon).
 
+mod access;
 mod common;
 mod echo;
+mod listing;
 mod respond;
 mod run;
 mod serve;
@@ -74,12 +76,29 @@ Ready lines:
 Signals:
   TERM, INT        drain: accept nothing more, complete what is under way, exit with 0;
                    a second one cuts what is left and exits with 1
-  HUP, USR1, USR2  a line in the log: reload, reopened logs and upgrade are not built yet
+  USR1             opens the access log anew, after it was renamed
+  HUP, USR2        a line in the log: reload and upgrade are not built yet
 
 Log:
   Standard error has what is of level info or graver. -v, -vv, -q and -qq change that, else
   TIDEMILL_LOG, else RUST_LOG: off, error, warn, info, debug or trace, or a list such as
   'warn,tidemill::reactor=debug'.
+
+Access log:
+  --access-log FILE has one line for each request, '-' means standard output. Its format is
+  common, combined, json, or a template of these names:
+    {time} {time_common} {unix_time} {remote} {remote_port} {conn} {nth} {request} {method}
+    {host} {target} {path} {query} {protocol} {status} {bytes_in} {bytes_out} {referer}
+    {user_agent} {header:NAME} {end} {class} {duration}, and the parts of that time:
+    {request_line} {request_headers} {request_body} {to_status_line} {response_headers}
+    {response_body}; times are nanoseconds, or with _us, _ms or _s behind their names.
+  {end} is two letters, who ended the request and in which phase, '--' when all went well:
+    - nobody, C the client, T a deadline, L a limit or a fault in what the client sent,
+      S the server, D a drain;
+    - finished, R in the request's head, B in its body, W waiting for the answer,
+      H in the answer's head, D in its body
+  Bytes that could mislead are written as \\xHH. It never holds up the server: records that
+  find no room are dropped and counted in the log.
 
 Exit codes:
    0  done: it was asked to stop and has drained

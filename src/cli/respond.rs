@@ -9,6 +9,7 @@ use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 use tidemill::service::respond::Respond as Service;
 
+use super::access::Access;
 use super::common::Limits;
 use super::values::{Field, duration, endpoint, field};
 use crate::daemon::Daemon;
@@ -43,6 +44,8 @@ pub(super) struct Respond {
     #[arg(default_value = "127.0.0.1:8000", value_parser = endpoint, value_delimiter = ';')]
     listen: Vec<Endpoint>,
     #[command(flatten)]
+    access: Access,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -61,7 +64,8 @@ impl Respond {
         let mut config = self.limits.bounds().http();
         config.delay = Some(self.delay).filter(|delay| !delay.is_zero());
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
-        daemon.serve(Http::with_config(service, config), "http", &self.listen)?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(service, config), "http", &self.listen)?;
         daemon.run()
     }
 }

@@ -6,6 +6,7 @@ use tidemill::proto::http1::Http;
 use tidemill::reactor::Endpoint;
 use tidemill::service::respond::Welcome;
 
+use super::access::Access;
 use super::common::Limits;
 use crate::daemon::Daemon;
 use crate::daemon::failure::Failure;
@@ -13,6 +14,8 @@ use crate::daemon::failure::Failure;
 /// Serve the embedded default: a welcome over HTTP on 127.0.0.1:8080, echo on 127.0.0.1:8007
 #[derive(Args, Debug)]
 pub(super) struct Run {
+    #[command(flatten)]
+    access: Access,
     #[command(flatten)]
     limits: Limits,
 }
@@ -24,7 +27,8 @@ impl Run {
         let mut daemon = Daemon::new(self.limits.drain_timeout)?;
         let http = Endpoint::tcp(([127, 0, 0, 1], 8080));
         let echo = Endpoint::tcp(([127, 0, 0, 1], 8007));
-        daemon.serve(Http::with_config(welcome, bounds.http()), "http", &[http])?;
+        daemon.log_access(self.access.start()?);
+        daemon.serve_http(Http::with_config(welcome, bounds.http()), "http", &[http])?;
         daemon.serve(Echo::with_limits(bounds.bytes()), "echo", &[echo])?;
         daemon.run()
     }

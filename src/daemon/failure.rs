@@ -78,6 +78,25 @@ impl Failure {
         Self { code, text: format!("cannot serve '{}': {} ({class}). {remedy}", dir.display(), plain(e)) }
     }
 
+    /// The access log cannot be opened.
+    pub(super) fn access_log(target: &dyn fmt::Display, e: &io::Error) -> Self {
+        let (code, class, remedy) = match errno(e) {
+            Some(Errno::ACCESS | Errno::PERM) => (
+                PERMISSION,
+                "file.permission",
+                "Give this user the right to write there, or choose another file.",
+            ),
+            Some(Errno::NOENT | Errno::NOTDIR) => {
+                (CANNOT_CREATE, "file.not_found", "Make the directory first, or choose another file.")
+            }
+            Some(
+                Errno::ISDIR | Errno::NXIO | Errno::NAMETOOLONG | Errno::LOOP | Errno::ROFS | Errno::NOSPC,
+            ) => (CANNOT_CREATE, "file.failed", "Choose another file."),
+            _ => (OS, "file.failed", "Check the file system."),
+        };
+        Self { code, text: format!("cannot open the access log {target}: {} ({class}). {remedy}", plain(e)) }
+    }
+
     /// The reactor, or one of its listeners, failed. `holder` is who has the address.
     pub(crate) fn reactor(e: &Error, holder: Option<String>) -> Self {
         let place = e.endpoint.as_deref().unwrap_or_default();
@@ -145,7 +164,7 @@ fn verb(op: &'static str) -> &'static str {
 }
 
 /// The error without Rust's ` (os error 13)`.
-fn plain(e: &io::Error) -> String {
+pub(super) fn plain(e: &io::Error) -> String {
     let text = e.to_string();
     // How std introduces what the resolver says.
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);

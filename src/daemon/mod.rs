@@ -1,8 +1,9 @@
 //! The daemon around the services: one reactor, its listeners, signals, log and start-up failures.
 //!
 //! Owns what happens before the first and after the last turn. It knows nothing of flags ([`cli`](crate::cli) does)
-//! and nothing of protocols beyond their bounds. No thread but the log's writer.
+//! and nothing of protocols beyond their bounds. No threads but those that write the two logs.
 
+pub(crate) mod access;
 pub(crate) mod bounds;
 pub(crate) mod failure;
 mod holder;
@@ -15,13 +16,18 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use tidemill::proto::http1::Http;
 use tidemill::reactor::sys::raise_fd_limit;
 use tidemill::reactor::{Config, Endpoint, Handler, Reactor};
 use tidemill::service::files::{FileApp, Files, Limits, Root};
 
+use self::access::AccessLog;
 use self::failure::Failure;
 use self::notify::Notify;
 use self::signals::Signals;
+
+/// Threads for work that blocks, most of which waits for a disk. They are started on demand.
+const THREADS_MAX: usize = 16;
 
 /// A program that serves until it is told to stop.
 #[derive(Debug)]
@@ -30,6 +36,7 @@ pub(crate) struct Daemon {
     drain_timeout: Duration,
     /// Where it listens and what is served there, in the order of the command line.
     ready: Vec<(Endpoint, &'static str)>,
+    access: Option<AccessLog>,
 }
 
 impl Daemon {
@@ -40,22 +47,30 @@ impl Daemon {
     pub(crate) fn new(drain_timeout: Duration) -> Result<Self, Failure> {
         signals::shield()?;
         raise_fd_limit();
-        let reactor = Reactor::new(Config::default()).map_err(|e| Failure::reactor(&e, None))?;
-        Ok(Self { reactor, drain_timeout, ready: Vec::new() })
+        let mut config = Config::default();
+        config.workers.threads_max = Some(THREADS_MAX);
+        let reactor = Reactor::new(config).map_err(|e| Failure::reactor(&e, None))?;
+        Ok(Self { reactor, drain_timeout, ready: Vec::new(), access: None })
     }
 
-    /// The files beneath `dir` as an HTTP application.
+    /// The files beneath `dir` as an HTTP application, with listings of directories that have no index if `lists`.
     ///
     /// # Errors
     /// `dir` is missing, no directory, or out of reach.
-    pub(crate) fn files(dir: &Path) -> Result<FileApp, Failure> {
+    pub(crate) fn files(dir: &Path, lists: bool) -> Result<FileApp, Failure> {
         let root = Root::open(dir).map_err(|e| Failure::root(dir, &e))?;
         // The root is held by a descriptor that needs no permission on the directory itself; to serve from it does.
         std::fs::metadata(dir.join(".")).map_err(|e| Failure::root(dir, &e))?;
         // A large file that is kept open holds its disk space after it was removed, and a descriptor, for as long as
         // nobody asks for it again. To open it anew costs three system calls beside those that send it.
         let limits = Limits { descriptors_max: 0, ..Limits::default() };
-        Ok(FileApp::new(Files::new(root, limits)))
+        Ok(FileApp::new(Files::new(root, limits).list(lists)))
+    }
+
+    /// Takes on the access log of the HTTP services that are added from now on. Signals reach it, and it ends after the
+    /// last connection.
+    pub(crate) fn log_access(&mut self, log: Option<AccessLog>) {
+        self.access = log;
     }
 
     /// Adds a service and listens for it. `kind` is the last word of its ready lines.
@@ -80,13 +95,28 @@ impl Daemon {
         Ok(())
     }
 
+    /// As [`Daemon::serve`], with the access log if there is one.
+    pub(crate) fn serve_http<S: 'static>(
+        &mut self,
+        http: Http<S>,
+        kind: &'static str,
+        at: &[Endpoint],
+    ) -> Result<(), Failure> {
+        let http = match &self.access {
+            Some(log) => http.with_log(log.front()),
+            None => http,
+        };
+        self.serve(http, kind, at)
+    }
+
     /// Says that it is ready and serves until a signal stops it. The exit code.
     ///
     /// # Errors
     /// Signals cannot be caught, or the poll fails.
     pub(crate) fn run(mut self) -> Result<u8, Failure> {
         let notify = Notify::from_environment();
-        let signals = signals::install(&mut self.reactor, self.drain_timeout, notify.clone())?;
+        let reopen = self.access.as_ref().map(AccessLog::reopen);
+        let signals = signals::install(&mut self.reactor, self.drain_timeout, notify.clone(), reopen)?;
         self.announce(&notify);
         self.reactor.run().map_err(|e| Failure::reactor(&e, None))?;
         let aborted = self.reactor.with(signals, |signals: &mut Signals, _| signals.aborted());
@@ -97,6 +127,9 @@ impl Daemon {
             }
         }
         ::log::info!("stopped after {} connections", self.reactor.stats().closed);
+        // What is left of connections may still have something to say.
+        drop(self.reactor);
+        drop(self.access);
         Ok(if aborted { failure::ABORTED } else { 0 })
     }
 

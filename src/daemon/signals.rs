@@ -1,4 +1,4 @@
-//! What signals do: TERM and INT drain, HUP, USR1 and USR2 are noted. The library's `signals` tells of them in the loop.
+//! What signals do: TERM and INT drain, USR1 reopens the access log, HUP and USR2 are noted. The library's `signals` tells of them in the loop.
 //!
 //! Beside it stand flags of signal-hook's for the last resort. No thread, no `unsafe`.
 //!
@@ -7,7 +7,8 @@
 //! | first TERM or INT | drain, exit 0 | noted |
 //! | second | what is left is cut, exit 1 | the process ends, exit 1 |
 //! | third | the process ends at once, exit 1 | |
-//! | HUP, USR1, USR2 | a line in the log | |
+//! | USR1 | the access log is opened anew | |
+//! | HUP, USR2 | a line in the log | |
 //!
 //! The last resort runs in the signal handler: it ends the process when a TERM or INT arrives while an earlier one
 //! has not been seen by the loop, or after the second one has. Whoever is served notices no difference to the abort
@@ -21,6 +22,7 @@ use signal_hook::flag;
 use tidemill::reactor::{Accepted, Ctx, Handle, Handler, Key, Reactor, Refuse};
 use tidemill::signals::{self, Signal};
 
+use super::access::Reopen;
 use super::failure::{self, Failure};
 use super::notify::Notify;
 
@@ -28,6 +30,8 @@ use super::notify::Notify;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wish {
     Stop,
+    /// Open the access log anew.
+    Reopen,
     /// Named here, built in a later version.
     NotBuilt(&'static str),
 }
@@ -36,7 +40,7 @@ const CAUGHT: [(Signal, &str, Wish); 5] = [
     (Signal::TERM, "TERM", Wish::Stop),
     (Signal::INT, "INT", Wish::Stop),
     (Signal::HUP, "HUP", Wish::NotBuilt("a reload")),
-    (Signal::USR1, "USR1", Wish::NotBuilt("reopening the log")),
+    (Signal::USR1, "USR1", Wish::Reopen),
     (Signal::USR2, "USR2", Wish::NotBuilt("an upgrade of the binary")),
 ];
 
@@ -46,6 +50,7 @@ pub(crate) struct Signals {
     handle: Handle,
     drain_timeout: Duration,
     notify: Notify,
+    access: Option<Reopen>,
     /// A TERM or INT has arrived and the loop has not seen it.
     unseen: Arc<AtomicBool>,
     /// The next TERM or INT ends the process in its signal handler.
@@ -70,6 +75,7 @@ pub(crate) fn install(
     reactor: &mut Reactor,
     drain_timeout: Duration,
     notify: Notify,
+    access: Option<Reopen>,
 ) -> Result<Key<Signals>, Failure> {
     let (unseen, armed) = (Arc::default(), Arc::default());
     let fail = |e| Failure::system("catch signals", &e);
@@ -83,7 +89,7 @@ pub(crate) fn install(
         flag::register(signal.as_raw(), Arc::clone(&unseen)).map_err(fail)?;
     }
     let handle = reactor.handle();
-    let key = reactor.add(Signals { handle, drain_timeout, notify, unseen, armed, stops: 0 });
+    let key = reactor.add(Signals { handle, drain_timeout, notify, access, unseen, armed, stops: 0 });
     let told = CAUGHT.map(|(signal, ..)| signal);
     signals::on(reactor, key, &told, |signals, signal, _| signals.hear(signal))
         .map_err(|e| fail(e.source))?
@@ -101,6 +107,13 @@ impl Signals {
         let Some((_, name, wish)) = CAUGHT.into_iter().find(|(caught, ..)| *caught == signal) else { return };
         match wish {
             Wish::Stop => self.stop(name),
+            Wish::Reopen => match &self.access {
+                Some(access) => {
+                    log::info!("{name}: reopening the access log");
+                    access.ask();
+                }
+                None => log::info!("{name}: there is no access log to reopen"),
+            },
             Wish::NotBuilt(what) => {
                 log::warn!("{name}: {what} is not built in this version; going on as before");
             }

@@ -21,8 +21,8 @@ mod tree;
 pub use crate::proto::http1::head::{self, Head, Method};
 pub use crate::proto::http1::server::record::{End, Log, Record};
 pub use crate::proto::http1::{
-    Body, BodyWriter, Cx, Flow, Http, HttpConfig, Pieces, Prepared, Pull, Raw, RawIo, Reply, Responder, Response,
-    Sink, Source, StreamOptions, Ticket, fault, sse,
+    Body, BodyWriter, Cx, Flow, Http, HttpConfig, Pieces, Prepared, Pull, Raw, RawIo, Reply, Responder,
+    Response, Sink, Source, StreamOptions, Ticket, fault, sse,
 };
 pub use crate::service::files::{Files, Limits as FileLimits, Root};
 pub use answer::Answer;

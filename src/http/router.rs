@@ -175,7 +175,9 @@ fn not_allowed<S: 'static>(method: &Method<'_>, allow: &str, reply: &mut Reply<'
         Method::Options => reply.send(204, fields, b""),
         // One that the server does not know anywhere (RFC 9110 section 9.1).
         Method::Other(_) => reply.status(501),
-        Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete => reply.status_with(405, fields),
+        Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete => {
+            reply.status_with(405, fields)
+        }
         Method::Connect | Method::Trace | Method::Patch => reply.status_with(405, fields),
     }
 }

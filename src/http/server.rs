@@ -109,7 +109,10 @@ enum Last {
 
 impl<S: 'static> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("router", &self.router).field("error", &self.error).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("router", &self.router)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,12 +272,16 @@ impl<S: 'static> Server<S> {
     /// ```
     pub fn files(mut self, prefix: &str, files: Files) -> Self {
         let Some(bare) = prefix.strip_suffix('/') else {
-            self.mistake(RouteError::Pattern { pattern: prefix.to_owned(), reason: "a prefix ends in a slash" });
+            self.mistake(RouteError::Pattern {
+                pattern: prefix.to_owned(),
+                reason: "a prefix ends in a slash",
+            });
             return self;
         };
         if !bare.is_empty() {
             let name = bare.rsplit('/').next().unwrap_or_default().to_owned();
-            self = self.get(bare, move |_, req, _| super::files::to_directory(name.as_bytes(), req.head().query));
+            self = self
+                .get(bare, move |_, req, _| super::files::to_directory(name.as_bytes(), req.head().query));
         }
         self.add(&[Some(Method::Get)], &format!("{prefix}*path"), Plan::Skip, super::files::call(files));
         self
@@ -285,7 +292,8 @@ impl<S: 'static> Server<S> {
         mut self,
         f: impl FnMut(&mut S, &Request<'_>, &mut Cx<'_, S>) -> R + 'static,
     ) -> Self {
-        self.router.fallback = Some(Route { names: Box::default(), plan: Plan::Collect(None), call: call(f) });
+        self.router.fallback =
+            Some(Route { names: Box::default(), plan: Plan::Collect(None), call: call(f) });
         self.last = Last::Fallback;
         self
     }
@@ -421,21 +429,26 @@ mod tests {
 
     #[test]
     fn a_second_route_for_the_same_is_a_mistake_and_the_first_mistake_is_told() {
-        let twice = Server::new(()).get("/a/:x", |_, _, _| 200).get("/a/:y", |_, _, _| 200).get("b", |_, _, _| 200);
+        let twice =
+            Server::new(()).get("/a/:x", |_, _, _| 200).get("/a/:y", |_, _, _| 200).get("b", |_, _, _| 200);
         let conflict = RouteError::Conflict { pattern: "/a/:y".into(), method: "GET".into() };
         assert_eq!(error(twice), Some(conflict));
         let any = Server::new(()).prefix("/a/", |_, _, _| 200).any("/a/*rest", |_, _, _| 200);
         assert!(matches!(error(any), Some(RouteError::Conflict { method, .. }) if method.is_empty()));
         let both = Server::new(()).upload("/a", |_, _, _| 200).put("/a", |_, _, _| 200);
         assert!(matches!(error(both), Some(RouteError::Conflict { method, .. }) if method == "PUT"));
-        let fine = Server::new(()).get("/a", |_, _, _| 200).post("/a", |_, _, _| 200).any("/a", |_, _, _| 200);
+        let fine =
+            Server::new(()).get("/a", |_, _, _| 200).post("/a", |_, _, _| 200).any("/a", |_, _, _| 200);
         assert_eq!(error(fine), None);
     }
 
     #[test]
     fn what_can_never_answer_is_a_mistake() {
         assert!(matches!(error(Server::new(()).get("a", |_, _, _| 200)), Some(RouteError::Pattern { .. })));
-        assert!(matches!(error(Server::new(()).prefix("/a", |_, _, _| 200)), Some(RouteError::Pattern { .. })));
+        assert!(matches!(
+            error(Server::new(()).prefix("/a", |_, _, _| 200)),
+            Some(RouteError::Pattern { .. })
+        ));
         assert_eq!(error(Server::new(()).body_max(1)), Some(RouteError::NoRoute));
         let bad = Response::from("x").field("Content-Length", "9");
         assert!(matches!(error(Server::new(()).fixed("/", bad)), Some(RouteError::Response { .. })));

@@ -4,3 +4,5 @@ pub mod echo;
 pub mod frame;
 #[cfg(feature = "http")]
 pub mod http1;
+#[cfg(feature = "http")]
+pub mod websocket;

@@ -20,6 +20,7 @@ impl<S: Sys> Reactor<S> {
     /// When one of them is broken, with the connection's state.
     pub fn check(&mut self) {
         self.core.check_tasks();
+        self.core.check_fetches();
         #[cfg(feature = "async")]
         self.check_futures();
         let now = self.core.now.ms();

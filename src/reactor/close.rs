@@ -181,6 +181,7 @@ classes! {
     TASK_CANCELLED "task.cancelled" true "A task was cancelled before it could end." "Nothing to do if that was meant; else see who stopped the reactor or dropped the completer.";
     TASK_QUEUE_FULL "task.queue_full" true "A bounded queue of work is full." "Try again later, do less, or raise the queue's bound.";
     FILE_TRUNCATED "http.file_truncated" true "The file became shorter while it was sent." "Replace files by renaming, not by rewriting them in place.";
+    FILE_LATE "file.late" true "The disk did not give the file's bytes within the stall deadline." "Look at the disk or the file server; raise stall_timeout if it is only slow.";
     FILE_UNREADABLE "file.unreadable" false "The file could not be read while it was sent." "Check the disk and the file's permissions.";
 }
 

@@ -2,10 +2,7 @@
 //! them. It makes no system call and reads no clock: verbs change link state and queues only.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::net::IpAddr;
-use std::ops::Range;
-use std::sync::Arc;
 
 use slab::Slab;
 
@@ -14,6 +11,7 @@ use super::buffer::{Io, Pool};
 use super::class::Class;
 use super::close::{self, By, CloseReason, Deadline, PhaseName};
 use super::endpoint::Endpoint;
+use super::file::{Fetches, Files};
 use super::handle::{Handle, Remote};
 use super::id::ConnId;
 use super::ledger::{Closing, Stamps};
@@ -29,15 +27,6 @@ use super::time::Time;
 use super::timers::Wheel;
 use super::watch::Watches;
 use super::workers::Workers;
-
-/// A file on its way to a peer.
-pub(crate) struct FileSend {
-    pub(crate) file: Arc<File>,
-    pub(crate) offset: u64,
-    pub(crate) left: u64,
-    /// Bytes of tx that go first.
-    pub(crate) before: usize,
-}
 
 /// Why and how a connection is being closed.
 pub(crate) struct ClosingRecord {
@@ -93,7 +82,8 @@ pub(crate) struct Core {
     pub(crate) wheel: Wheel,
     pub(crate) reaping: Vec<u32>,
     pub(crate) closings: Slab<ClosingRecord>,
-    pub(crate) files: Slab<FileSend>,
+    pub(crate) files: Files,
+    pub(crate) fetches: Fetches,
     pub(crate) dials: Slab<Endpoint>,
     pub(crate) services: Vec<ServiceInfo>,
     /// Boxed: it is some 30 KiB, of which a turn touches a few lines.
@@ -149,7 +139,8 @@ impl Core {
             wheel: Wheel::new(now.ms()),
             reaping: Vec::new(),
             closings: Slab::new(),
-            files: Slab::new(),
+            files: Files::new(),
+            fetches: Fetches::default(),
             dials: Slab::new(),
             services: Vec::new(),
             account: Box::new(account),
@@ -224,7 +215,7 @@ impl Core {
             self.closings.remove(link.closing as usize);
         }
         if link.has_file() {
-            self.files.remove(link.side as usize);
+            self.forget_file(link.side);
         } else if link.side != NONE {
             self.dials.remove(link.side as usize);
         }
@@ -432,6 +423,7 @@ impl Core {
                 self.fail(slot, &close::TCP_TIMED_OUT, None, Some(Deadline::Connect));
             }
             Some(Expired::Idle) => self.idle(slot),
+            Some(Expired::File) => self.fail(slot, &close::FILE_LATE, None, Some(Deadline::Stall)),
             Some(Expired::Linger) => {
                 link.input(Input::End);
                 self.settle_close(slot);
@@ -439,30 +431,6 @@ impl Core {
             None if link.has(TIMER_DUE | DEADLINE_DUE | PROBE_DUE) => self.enqueue(slot),
             None => self.refile(slot),
         }
-    }
-
-    /// Begins to send a part of a file behind what is in tx.
-    pub(crate) fn send_file(
-        &mut self,
-        slot: u32,
-        file: Arc<File>,
-        range: Range<u64>,
-        tx_len: usize,
-    ) -> Result<(), Arc<File>> {
-        let link = &mut self.links[slot as usize];
-        if !link.tx_open() || !matches!(link.phase, Phase::Transfer { .. }) {
-            return Err(file);
-        }
-        let left = range.end.saturating_sub(range.start);
-        if left == 0 {
-            // Sent already: the handler hears so, and goes on with what it left unread.
-            link.set(ROOM_DUE | DATA_DUE);
-        } else {
-            let send = FileSend { file, offset: range.start, left, before: tx_len };
-            link.side = self.files.insert(send) as u32;
-        }
-        self.enqueue(slot);
-        Ok(())
     }
 
     /// The bytes of a connection that never reached the kernel.

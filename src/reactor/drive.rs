@@ -177,11 +177,19 @@ impl<S: Sys> Reactor<S> {
             }
             Op::SendFile { left } => {
                 let side = self.core.links[slot as usize].side as usize;
-                let send = &self.core.files[side];
+                let send = &mut self.core.files[side];
                 // A head that went before must not cut the last slice of a turn into two.
                 let most = self.config.turn_bytes_max;
                 let slice = if budget.bytes >= most - most / 16 { most } else { budget.bytes };
-                let max = usize::try_from(left).unwrap_or(usize::MAX).min(slice);
+                let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(slice);
+                let sys = &mut self.sys;
+                let max = match send.sendable(wanted, |file, at| sys.file_presence(file, at, wanted)) {
+                    0 if self.core.fetch(slot) => return Outcome::Away,
+                    // No thread is to be had: this one waits for the disk.
+                    0 => wanted,
+                    here => here,
+                };
+                let send = &self.core.files[side];
                 (self.sys.send_file(socket, &send.file, send.offset, max), max)
             }
             Op::ShutdownWrite => (self.sys.shutdown_write(socket).map(|()| 0), 0),
@@ -205,12 +213,17 @@ impl<S: Sys> Reactor<S> {
 
     /// A file's bytes, or bytes before it, have moved.
     fn advance_file(&mut self, slot: u32, op: Op, outcome: &Outcome) {
-        let Outcome::Moved { n, .. } = *outcome else { return };
         let link = &mut self.core.links[slot as usize];
         if !link.has_file() {
             return;
         }
         let send = &mut self.core.files[link.side as usize];
+        let Outcome::Moved { n, .. } = *outcome else {
+            if matches!((op, outcome), (Op::SendFile { .. }, Outcome::WouldBlock)) {
+                send.blocked();
+            }
+            return;
+        };
         if matches!(op, Op::Write { .. }) {
             send.before = send.before.saturating_sub(n);
         } else if matches!(op, Op::SendFile { .. }) {

@@ -11,6 +11,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::core::Core;
+use super::file::Fetched;
 use super::handler::Handler;
 use super::id::TaskId;
 use super::service::{Key, apply, contain};
@@ -34,6 +35,8 @@ pub(crate) enum Remote {
         outcome: Result<Box<dyn Any + Send>, TaskError>,
         work: Option<Box<Worked>>,
     },
+    /// A thread has read a file's bytes in.
+    Fetched(Fetched),
     /// A hook of the shutdown is done.
     LetGo(u64),
     /// A future was woken.
@@ -338,7 +341,8 @@ impl Handle {
                 hooks.let_go(*round);
                 false
             }
-            Remote::Post(_) | Remote::Settle { .. } | Remote::Release(_) | Remote::Item { .. } => true,
+            Remote::Post(_) | Remote::Settle { .. } | Remote::Fetched(_) => true,
+            Remote::Release(_) | Remote::Item { .. } => true,
             #[cfg(feature = "async")]
             Remote::Wake(_) => true,
         });

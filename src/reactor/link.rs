@@ -75,6 +75,8 @@ pub(crate) enum Outcome {
         asked: usize,
     },
     WouldBlock,
+    /// Its file's bytes are not in memory.
+    Away,
     Interrupted,
     Failed {
         class: &'static Class,
@@ -153,6 +155,8 @@ pub(crate) mod flag {
     pub(crate) const REFILE: u32 = 1 << 26;
     /// Refused at the door: its handler never had it, and it takes nobody's place.
     pub(crate) const REFUSED: u32 = 1 << 24;
+    /// The next bytes of its file are being read in.
+    pub(crate) const AWAY: u32 = 1 << 27;
 }
 use flag::*;
 
@@ -358,7 +362,7 @@ impl Link {
     }
 
     fn next_write(&self, v: View) -> Option<Step> {
-        if !self.ready.any(Ready::WRITABLE) {
+        if !self.ready.any(Ready::WRITABLE) || (self.has(AWAY) && matches!(v.span, Some((0, _)))) {
             return None;
         }
         match v.span {
@@ -386,6 +390,7 @@ impl Link {
         match (out, op) {
             (Outcome::Interrupted, _) => Effect::None,
             (Outcome::WouldBlock, _) => self.would_block(op, now),
+            (Outcome::Away, _) => self.wait_for_file(now),
             (Outcome::Failed { .. }, Op::Discard) => {
                 self.input(Input::End);
                 Effect::Over

@@ -48,6 +48,7 @@ pub mod close;
 mod core;
 mod drive;
 pub mod endpoint;
+mod file;
 #[cfg(feature = "async")]
 pub mod future;
 mod handle;

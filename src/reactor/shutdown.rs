@@ -331,6 +331,7 @@ impl<S: Sys> Reactor<S> {
     fn enter_join(&mut self) {
         // What is given back has nobody left who waits for it.
         let back = self.core.workers.shut_down();
+        self.core.lose_fetches();
         self.core.jobs = self.core.jobs.saturating_sub(back.len());
         for job in back {
             contain(|| drop(job));

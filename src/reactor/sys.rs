@@ -27,12 +27,15 @@ use super::time::Time;
 use super::workers::Workers;
 
 mod address;
+mod ahead;
 mod fd;
 mod linux;
 mod listen;
 mod options;
 mod pool;
 
+pub use ahead::Presence;
+pub(crate) use ahead::read_ahead;
 pub use linux::{MioSocket, MioSys, raise_fd_limit};
 pub use listen::MioListener;
 
@@ -333,7 +336,10 @@ pub trait Sys: 'static {
     /// Those of `send(2)`.
     fn write(&mut self, socket: &Self::Socket, from: &[u8], more: bool) -> io::Result<usize>;
 
-    /// Sends up to `max` bytes of `file` from `offset`; 0 when the file ends there.
+    /// Where the `len` bytes of `file` from `offset` are, asked without waiting: a hint, for pages come and go.
+    fn file_presence(&mut self, file: &File, offset: u64, len: usize) -> Presence;
+
+    /// Sends up to `max` bytes of `file` from `offset`, waiting for the disk where they are not in memory; 0 when the file ends there.
     ///
     /// # Errors
     /// Those of `sendfile(2)`.

@@ -217,18 +217,18 @@ def test_a_range_outside_the_file_is_416_with_its_size(start, site, value):
     "value",
     [
         "bytes=5-4", "bytes=a-b", "bytes=", "bytes", "lines=0-4", "bytes=--1", "bytes=1", "bytes=0x0-5", "bytes=+0-5", "bytes= ", "0-5",
-        "bytes=0-1,5-9", "bytes=" + ",".join(f"{n}-" for n in range(1300)),
+        "bytes=0-1,5-4", "bytes=" + ",".join(f"{n}-" for n in range(1300)),
     ],
 )
-def test_a_range_that_is_none_or_several_gets_the_whole_file(start, site, value):
+def test_a_range_that_is_none_gets_the_whole_file(start, site, value):
     answer = ask(start("serve", site), "/text.txt", f"Range: {value}")
     assert (answer.status, answer.body) == (200, TEXT)
     assert "content-range" not in answer
 
 
-def test_head_ignores_ranges_or_answers_as_get_does(start, site):
+def test_head_ignores_ranges(start, site):
     answer = ask(start("serve", site), "/text.txt", "Range: bytes=0-9", method="HEAD")
-    assert (answer.status, answer["content-length"]) in ((200, str(SIZE)), (206, "10"))
+    assert (answer.status, answer["content-length"]) == (200, str(SIZE))
 
 
 def test_any_range_of_an_empty_file_is_416_or_the_whole(start, site):

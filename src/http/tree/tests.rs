@@ -51,7 +51,8 @@ fn a_choice_that_leads_nowhere_is_taken_back_with_its_parameters() {
 #[test]
 fn a_trailing_slash_is_another_path_and_an_empty_segment_no_parameter() {
     let all = ["/a", "/b/", "/c/:id"];
-    for (path, pattern) in [("/a/", None), ("/b", None), ("/b/", Some("/b/")), ("/c/", None), ("/c//", None)] {
+    for (path, pattern) in [("/a/", None), ("/b", None), ("/b/", Some("/b/")), ("/c/", None), ("/c//", None)]
+    {
         assert_eq!(found(&all, path).map(|(pattern, _)| pattern), pattern, "{path}");
     }
     assert_eq!(tree(&all).find(b"*"), None);
@@ -69,7 +70,10 @@ fn fixed_segments_match_decoded() {
 fn patterns_that_can_never_match_are_mistakes() {
     let long = "/x".repeat(65);
     let wide: String = (0..9).map(|n| format!("/:p{n}")).collect();
-    for bad in ["", "a", "a/b", "//", "/a//b", "/:", "/*", "/:a/:a", "/*a/b", "/a?b", "/a#b", "/..", "/a/./b", &long, &wide] {
+    for bad in [
+        "", "a", "a/b", "//", "/a//b", "/:", "/*", "/:a/:a", "/*a/b", "/a?b", "/a#b", "/..", "/a/./b", &long,
+        &wide,
+    ] {
         assert!(Pattern::parse(bad).is_err(), "{bad}");
     }
     let bounds = ["/x".repeat(64), (0..8).map(|n| format!("/:p{n}")).collect()];
@@ -80,7 +84,10 @@ fn patterns_that_can_never_match_are_mistakes() {
 fn the_same_pattern_names_the_same_resource_whatever_its_parameters_are_called() {
     let mut tree = Tree::default();
     let mut insert = |pattern: &str, new| tree.insert(&Pattern::parse(pattern).unwrap(), new);
-    assert_eq!((insert("/a/:x", 1), insert("/a/:y", 2), insert("/b/*t", 3), insert("/b/*u", 4)), (1, 1, 3, 3));
+    assert_eq!(
+        (insert("/a/:x", 1), insert("/a/:y", 2), insert("/b/*t", 3), insert("/b/*u", 4)),
+        (1, 1, 3, 3)
+    );
 }
 
 /// All patterns that match, by the definition, with what makes one more specific than another at its first difference.

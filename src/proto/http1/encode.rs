@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use date::{DATE_LEN, DateCache, UNIX_SECOND_MAX};
+pub(crate) use date::{MONTHS, civil, two};
 pub use status::reason;
 
 use super::chars::{all_token, is_value};

@@ -13,11 +13,10 @@ mod response;
 pub mod server;
 pub mod sse;
 
-#[allow(unused_imports, reason = "for the services above")]
 pub(crate) use reply::Part;
 pub use reply::{Prepared, Reply, Request};
 pub use response::{Body, Pieces, Response};
-pub use server::record::{Log, Record};
+pub use server::record::{End, Log, Phase, Record, Who};
 pub use server::{
     App, BodyPlan, BodyWriter, Cx, Flow, Http, HttpConfig, Pull, Raw, RawIo, Responder, Service, Sink,
     Source, StreamOptions, Ticket,

@@ -309,7 +309,6 @@ impl<S: 'static> Reply<'_, S> {
     }
 
     /// Sends an answer whose fields are rendered lines, Content-Length among them, and whose body is made of pieces.
-    #[allow(dead_code, reason = "for the services above")]
     pub(crate) fn parts(&mut self, status: u16, lines: &[u8], parts: Vec<Part>) {
         let head = self.head(status, |head| {
             head.lines(lines);

@@ -77,7 +77,8 @@ impl<'a> Event<'a> {
         }
         for (name, value) in [("event", &self.name), ("id", &self.id)] {
             if let Some(value) = value {
-                let value: String = value.chars().map(|c| if "\r\n\0".contains(c) { ' ' } else { c }).collect();
+                let value: String =
+                    value.chars().map(|c| if "\r\n\0".contains(c) { ' ' } else { c }).collect();
                 push(&mut out, name, &value);
             }
         }

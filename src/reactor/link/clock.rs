@@ -13,6 +13,8 @@ pub(crate) enum Expired {
     Connect,
     Idle,
     Linger,
+    /// The disk has not given what is to be sent.
+    File,
 }
 
 /// Whether the wrapping millisecond `at` has been reached.
@@ -37,17 +39,30 @@ impl Link {
             Phase::Connect(_) => t.connect.map(|ms| self.since.wrapping_add(ms)),
             Phase::Transfer { .. } => {
                 let stall = self.has(BLOCKED).then(|| self.stall_check(t, now)).flatten();
-                let io = stall.or_else(|| self.idle_at(t));
+                let io = stall.or_else(|| self.file_at(t)).or_else(|| self.idle_at(t));
                 earlier(earlier(io, user, now), proto, now)
             }
-            Phase::Teardown(Teardown::Flush) => self.stall_check(t, now),
+            Phase::Teardown(Teardown::Flush) => self.file_at(t).or_else(|| self.stall_check(t, now)),
             Phase::Teardown(Teardown::Linger) => earlier(Some(self.user), Some(self.proto), now),
             Phase::Teardown(Teardown::Done) => None,
         }
     }
 
     fn idle_at(&self, t: &Timeouts) -> Option<u32> {
-        t.idle.filter(|_| !self.has(PAUSED | BUSY)).map(|ms| self.since.wrapping_add(ms))
+        t.idle.filter(|_| !self.has(PAUSED | BUSY | AWAY)).map(|ms| self.since.wrapping_add(ms))
+    }
+
+    /// The file's bytes are being read in: it is not the peer that keeps us waiting, as far as we know.
+    pub(super) fn wait_for_file(&mut self, now: Time) -> Effect {
+        self.set(AWAY);
+        self.clear(BLOCKED | BASELINE | PROBE_DUE | IDLE_PROBE);
+        self.wait_anew(now);
+        Effect::None
+    }
+
+    /// A disk is given as long as a peer.
+    fn file_at(&self, t: &Timeouts) -> Option<u32> {
+        t.stall.filter(|_| self.has(AWAY)).map(|ms| self.since.wrapping_add(ms))
     }
 
     /// The next quarter of the stall deadline.
@@ -71,6 +86,9 @@ impl Link {
                 return over.then_some(Expired::Linger);
             }
             Phase::Transfer { .. } | Phase::Teardown(_) => {}
+        }
+        if self.file_at(t).is_some_and(|at| reached(at, now)) {
+            return Some(Expired::File);
         }
         if self.has(BLOCKED) {
             let quarter = t.stall.map_or(u32::MAX, |s| (s / 4).max(1));

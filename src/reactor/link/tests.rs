@@ -326,6 +326,7 @@ fn no_two_flags_share_a_bit() {
         REFUSED,
         IDLE_PROBE,
         REFILE,
+        AWAY,
     ];
     assert_eq!(all.iter().fold(0, |sum: u64, bit| sum + u64::from(*bit)), (1 << all.len()) - 1);
 }

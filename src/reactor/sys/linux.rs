@@ -17,11 +17,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr};
 
 use super::address::{abstract_addr, domain_of, new_socket, to_std};
+use super::ahead;
 use super::fd;
 use super::listen::MioListener;
 use super::options::{before_bind, waits_at_close};
 use super::pool::Pool;
-use super::{Adopted, Clock, Listening, Peer, Ready, SetupError, Sys, Waker};
+use super::{Adopted, Clock, Listening, Peer, Presence, Ready, SetupError, Sys, Waker};
 use super::{monotonic, since_1970};
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
@@ -280,6 +281,10 @@ impl Sys for MioSys {
         }
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         Ok(rustix::net::send(&socket.fd, from, flags)?)
+    }
+
+    fn file_presence(&mut self, file: &File, offset: u64, len: usize) -> Presence {
+        ahead::presence(file, offset, len)
     }
 
     fn send_file(&mut self, socket: &MioSocket, file: &File, offset: u64, max: usize) -> io::Result<usize> {

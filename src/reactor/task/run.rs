@@ -132,6 +132,7 @@ impl<S: Sys> Reactor<S> {
                         None => log::error!("task.panicked: a late result of {task} panicked in its drop"),
                     }
                 }
+                Remote::Fetched(fetched) => self.core.fetched(&fetched),
                 Remote::LetGo(round) => self.core.hooks.let_go(round),
                 #[cfg(feature = "async")]
                 Remote::Wake(task) => self.core.wake_future(task),

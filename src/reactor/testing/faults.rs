@@ -69,6 +69,8 @@ pub struct Faults {
     /// An offloaded job never ends, and keeps its thread. Neither [`Faults::benign`] nor [`Faults::hostile`] does this:
     /// who waits for the job without a deadline waits for ever.
     pub work_stuck: u16,
+    /// Bytes of a file are not in memory when they are to be sent; and as often again the kernel cannot tell.
+    pub file_away: u16,
     /// A poll fails for good: its reactor cannot go on. Neither [`Faults::benign`] nor [`Faults::hostile`] does this.
     pub poll_break: u16,
 }
@@ -105,6 +107,7 @@ impl Faults {
             work_ns_max: 0,
             work_refuse: 0,
             work_stuck: 0,
+            file_away: 0,
             poll_break: 0,
         }
     }
@@ -131,6 +134,7 @@ impl Faults {
             call_ns_max: 2000,
             connect_at_once: 200,
             work_ns_max: 200_000,
+            file_away: 150,
             ..Self::none()
         }
     }
@@ -193,6 +197,9 @@ impl Faults {
         }
         if rng.chance(250) {
             self.work_ns_max = 0;
+        }
+        if rng.chance(500) {
+            self.file_away = 0;
         }
         self
     }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::kernel::{Action, Id, Kernel};
 use super::socket::{End, Kind, Owner, Phase};
+use crate::reactor::sys::Presence;
 
 /// How long a write with MSG_MORE waits for what follows it.
 const CORK: Duration = Duration::from_millis(200);
@@ -147,6 +148,15 @@ impl Kernel {
             self.carry(peer, delay);
         }
         Ok(n)
+    }
+
+    /// Any bytes may be on a disk alone, those that were just read in too: memory is short.
+    pub(super) fn file_presence(&mut self, _: &File, _: u64, _: usize) -> Presence {
+        match self.rng.below(1000) {
+            n if n < u64::from(self.faults.file_away) => Presence::Away,
+            n if n < 2 * u64::from(self.faults.file_away) => Presence::Unknown,
+            _ => Presence::Here,
+        }
     }
 
     pub(super) fn send_file(&mut self, id: Id, file: &File, offset: u64, max: usize) -> io::Result<usize> {

@@ -20,7 +20,9 @@ use crate::reactor::Reactor;
 use crate::reactor::endpoint::{Address, Endpoint};
 use crate::reactor::id::Token;
 use crate::reactor::limits::WorkersConfig;
-use crate::reactor::sys::{Adopted, Clock, Listening, Peer, Ready, SetupError, SetupParts, Sys, Waker};
+use crate::reactor::sys::{
+    Adopted, Clock, Listening, Peer, Presence, Ready, SetupError, SetupParts, Sys, Waker,
+};
 use crate::reactor::time::Time;
 use crate::reactor::workers::Workers;
 
@@ -218,6 +220,10 @@ impl Sys for SimSys {
     fn write(&mut self, socket: &SimSocket, from: &[u8], more: bool) -> io::Result<usize> {
         self.enter_on(Call::Write, socket)?;
         Ok(self.kernel.borrow_mut().write(socket.id, from, more)?)
+    }
+
+    fn file_presence(&mut self, file: &File, offset: u64, len: usize) -> Presence {
+        self.kernel.borrow_mut().file_presence(file, offset, len)
     }
 
     fn send_file(&mut self, socket: &SimSocket, file: &File, offset: u64, max: usize) -> io::Result<usize> {

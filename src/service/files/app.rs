@@ -1,11 +1,18 @@
 //! The file service as an HTTP application: a request's path, method and conditions in, the file's answer out.
 
+use std::io::IoSliceMut;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use super::{Body, Entry, Fields, Files, Lookup, Plan, error_page, location, plan, relative_location};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::listing::Page;
+use super::{
+    Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, location, plan, relative_location,
+};
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
-use crate::proto::http1::{App, BodyPlan, Cx, Reply, Request};
+use crate::proto::http1::{App, BodyPlan, Cx, Part, Reply, Request};
 
 /// Parts of a file up to this size go out in one write with their head; larger ones by `sendfile`.
 const TOGETHER_MAX: u64 = 16 * 1024;
@@ -48,8 +55,10 @@ impl Files {
             Method::Post | Method::Put | Method::Delete | Method::Options => return not_allowed(reply),
             Method::Connect | Method::Trace | Method::Patch => return not_allowed(reply),
         }
-        match self.lookup(path, request.turn, request.unix_time) {
-            Lookup::Found(entry) => answer(&entry, head, reply),
+        // Without an answer, a thread is looking: the request comes again.
+        let Some(found) = self.find(path, request, reply) else { return };
+        match found {
+            Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
                 let location = if path.len() == head.path.len() {
                     location(&rel, head.query)
@@ -58,16 +67,24 @@ impl Files {
                 };
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::NotFound => page(reply, 404, &[]),
+            Lookup::Listed(listing) => send_listing(&listing, head, reply),
+            Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
-            Lookup::Busy => page(reply, 503, &[("Retry-After", b"1")]),
+            Lookup::Busy | Lookup::Cold(_) => page(reply, 503, &[("Retry-After", b"1")]),
             Lookup::Failed(e) => {
                 log::error!("{} could not be read: {e}", head.path.escape_ascii());
                 page(reply, 500, &[]);
             }
         }
     }
+}
+
+fn send_listing<S: 'static>(listing: &Page, head: &Head<'_>, reply: &mut Reply<'_, S>) {
+    if head.field_all("if-none-match").any(|value| listing.is_current(value)) {
+        return reply.file_head(304, listing.lines_not_modified());
+    }
+    reply.shared(200, &listing.lines, &listing.body, 0..listing.body.len());
 }
 
 fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {
@@ -81,13 +98,13 @@ fn page<S: 'static>(reply: &mut Reply<'_, S>, status: u16, fields: &[(&str, &[u8
     reply.send(status, &all, body.as_bytes());
 }
 
-fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) {
-    let is_head = head.method == Method::Head;
-    let mut tags = Vec::new();
-    let fields = conditions(head, &mut tags);
+fn answer<S: 'static>(entry: &Entry, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    let is_head = request.head.method == Method::Head;
+    let fields = Fields::from_lines(request.head.fields(), request.unix_time);
     match plan(is_head, entry.size(), entry.validators(), &fields) {
         Plan::Full { len } => send(entry, 200, entry.fields_full(), 0..len, is_head, reply),
         Plan::NotModified => reply.file_head(304, entry.fields_not_modified()),
+        Plan::PreconditionFailed => failed(entry, reply),
         part @ Plan::Partial { .. } => {
             let range = part.bytes();
             let mut lines = entry.fields_partial().to_vec();
@@ -95,9 +112,52 @@ fn answer<S: 'static>(entry: &Entry, head: &Head<'_>, reply: &mut Reply<'_, S>) 
             push_field(&mut lines, "Content-Length", &(range.end - range.start).to_string());
             send(entry, 206, &lines, range, is_head, reply);
         }
+        Plan::Parts { parts, total } => {
+            match Multipart::new(&parts, total, entry.content_type(), entry.validators().etag()) {
+                Some(multipart) => send_parts(entry, &multipart, reply),
+                None => send(entry, 200, entry.fields_full(), 0..total, is_head, reply),
+            }
+        }
         bad @ Plan::Unsatisfiable { .. } => {
             let value = bad.content_range().unwrap_or_default();
             page(reply, 416, &[("Content-Range", value.as_bytes()), ("Accept-Ranges", b"bytes")]);
+        }
+    }
+}
+
+/// 412 tells the client the validators of what is there.
+fn failed<S: 'static>(entry: &Entry, reply: &mut Reply<'_, S>) {
+    let date = entry.validators().last_modified();
+    let mut fields = vec![("ETag", entry.validators().etag().as_bytes())];
+    fields.extend(date.as_ref().map(|date| ("Last-Modified", date.as_bytes())));
+    page(reply, 412, &fields);
+}
+
+/// 206 with several parts. The fields are those of one part, but for the type, which each part has in its own head.
+fn send_parts<S: 'static>(entry: &Entry, multipart: &Multipart, reply: &mut Reply<'_, S>) {
+    let mut lines = Vec::with_capacity(512);
+    for line in entry.fields_partial().split_inclusive(|&b| b == b'\n') {
+        let is_type = line.get(..13).is_some_and(|name| name.eq_ignore_ascii_case(b"content-type:"));
+        lines.extend_from_slice(if is_type { b"" } else { line });
+    }
+    push_field(&mut lines, "Content-Type", &multipart.content_type());
+    push_field(&mut lines, "Content-Length", &multipart.content_length().to_string());
+    match entry.body() {
+        Body::Bytes(bytes) => match multipart.body(bytes) {
+            Some(body) => {
+                let len = body.len();
+                reply.shared(206, &lines, &body.into(), 0..len);
+            }
+            None => page(reply, 500, &[]),
+        },
+        Body::File(file) => {
+            let mut parts = Vec::with_capacity(multipart.parts().len() * 2 + 1);
+            for (head, range) in multipart.parts() {
+                parts.push(Part::Bytes(head.as_bytes().to_vec()));
+                parts.push(Part::File(Arc::clone(file), range.clone()));
+            }
+            parts.push(Part::Bytes(multipart.end().as_bytes().to_vec()));
+            reply.parts(206, &lines, parts);
         }
     }
 }
@@ -124,6 +184,10 @@ fn send<S: 'static>(
             // A small part of a large file: one read and one write cost less than a separate sendfile.
             let mut part = vec![0; len as usize];
             match read_exact_at(file.as_fd(), &mut part, range.start) {
+                // Its bytes are on the disk, or the file system does not tell: they are read in before they are sent.
+                Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::AGAIN | Errno::OPNOTSUPP)) => {
+                    reply.file(status, lines, file, range);
+                }
                 Ok(()) => reply.shared(status, lines, &part.into(), 0..len as usize),
                 Err(e) => {
                     log::error!("a file could not be read: {e}");
@@ -134,61 +198,19 @@ fn send<S: 'static>(
     }
 }
 
+/// Reads what is in memory, and fails with `EAGAIN` for what is not.
 fn read_exact_at(file: std::os::fd::BorrowedFd<'_>, into: &mut [u8], offset: u64) -> std::io::Result<()> {
     let mut done = 0;
     while done < into.len() {
-        match rustix::io::pread(file, &mut into[done..], offset + done as u64) {
+        let rest = &mut [IoSliceMut::new(&mut into[done..])];
+        match rustix::io::preadv2(file, rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
             Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => done += n,
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }
     Ok(())
-}
-
-/// The request's conditions. A list may come in several lines, which are joined; a field that may come once and
-/// comes twice counts as absent.
-fn conditions<'a>(head: &Head<'a>, tags: &'a mut Vec<u8>) -> Fields<'a> {
-    let mut f = Fields::default();
-    let (mut tag_lines, mut twice) = (0, [0u8; 3]);
-    for (name, value) in head.fields() {
-        let name = name.as_bytes();
-        // Most requests have none of these: the length and the first letter tell in one comparison.
-        match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
-            (5, Some(b'r')) if name.eq_ignore_ascii_case(b"range") => {
-                twice[0] += 1;
-                f.range = Some(value);
-            }
-            (8, Some(b'i')) if name.eq_ignore_ascii_case(b"if-range") => {
-                twice[1] += 1;
-                f.if_range = Some(value);
-            }
-            (13, Some(b'i')) if name.eq_ignore_ascii_case(b"if-none-match") => {
-                tag_lines += 1;
-                f.if_none_match = Some(value);
-            }
-            (17, Some(b'i')) if name.eq_ignore_ascii_case(b"if-modified-since") => {
-                twice[2] += 1;
-                f.if_modified_since = Some(value);
-            }
-            _ => {}
-        }
-    }
-    let [range, if_range, since] = twice.map(|n| n > 1);
-    f.range = f.range.filter(|_| !range && !if_range);
-    f.if_range = f.if_range.filter(|_| !if_range);
-    f.if_modified_since = f.if_modified_since.filter(|_| !since);
-    if tag_lines > 1 {
-        for value in head.field_all("if-none-match") {
-            if !tags.is_empty() {
-                tags.push(b',');
-            }
-            tags.extend_from_slice(value);
-        }
-        f.if_none_match = Some(tags);
-    }
-    f
 }
 
 fn content_range(lines: &mut Vec<u8>, plan: &Plan) {

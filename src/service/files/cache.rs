@@ -64,6 +64,17 @@ struct Slot {
     cost: usize,
     was_used: bool,
     checked_in: u64,
+    /// Looking at its name does not wait for long.
+    is_near: bool,
+}
+
+/// An entry that the cache has.
+#[derive(Debug)]
+pub enum Kept {
+    /// Its name still leads to this file in this state.
+    Current(Arc<Entry>),
+    /// Whether it does takes a look that may wait without end: [`Cache::confirm`] is to be told.
+    Unchecked(Arc<Entry>),
 }
 
 impl Cache {
@@ -78,11 +89,15 @@ impl Cache {
     }
 
     /// The entry under `key`, if its name still leads to the same file in the same state. It is looked at beneath
-    /// `root` unless it was in this very `turn`; one that changed is dropped.
-    pub fn find(&mut self, key: &[u8], root: &Root, turn: u64) -> Option<Arc<Entry>> {
+    /// `root` unless it was in this very `turn`; one that changed is dropped. One that is not near is not looked at:
+    /// it comes back [`Kept::Unchecked`].
+    pub fn find(&mut self, key: &[u8], root: &Root, turn: u64) -> Option<Kept> {
         let place = *self.index.get(key)?;
         let slot = self.ring(place.is_large).slots.get_mut(place.at)?;
         if slot.checked_in != turn {
+            if !slot.is_near {
+                return Some(Kept::Unchecked(Arc::clone(&slot.entry)));
+            }
             if root.stat(slot.entry.rel()).ok().as_ref() != Some(slot.entry.meta()) {
                 self.remove(place);
                 return None;
@@ -90,12 +105,28 @@ impl Cache {
             slot.checked_in = turn;
         }
         slot.was_used = true;
-        Some(Arc::clone(&slot.entry))
+        Some(Kept::Current(Arc::clone(&slot.entry)))
+    }
+
+    /// Somebody has looked, and what is under `key` was still what its name leads to: it is of use. Who asks next looks
+    /// for himself, since it may have changed while the word was on its way.
+    pub fn confirm(&mut self, key: &[u8]) {
+        let Some(&place) = self.index.get(key) else { return };
+        if let Some(slot) = self.ring(place.is_large).slots.get_mut(place.at) {
+            slot.was_used = true;
+        }
+    }
+
+    /// Forgets what is under `key`.
+    pub fn forget(&mut self, key: &[u8]) {
+        if let Some(&place) = self.index.get(key) {
+            self.remove(place);
+        }
     }
 
     /// Keeps `entry`, opened in this `turn`, under `key`; evicts what has to make room. An entry that is not at rest
-    /// or exceeds a bound by itself is not kept.
-    pub fn keep(&mut self, key: &[u8], entry: &Arc<Entry>, turn: u64) {
+    /// or exceeds a bound by itself is not kept. `is_near`: to look at its name does not wait for long.
+    pub fn keep(&mut self, key: &[u8], entry: &Arc<Entry>, turn: u64, is_near: bool) {
         if let Some(&old) = self.index.get(key) {
             self.remove(old);
         }
@@ -115,7 +146,14 @@ impl Cache {
         let ring = self.ring(is_large);
         let place = Place { is_large, at: ring.slots.len() };
         let entry = Arc::clone(entry);
-        ring.slots.push(Slot { key: Arc::clone(&key), entry, cost, was_used: false, checked_in: turn });
+        ring.slots.push(Slot {
+            key: Arc::clone(&key),
+            entry,
+            cost,
+            was_used: false,
+            checked_in: turn,
+            is_near,
+        });
         self.index.insert(key, place);
         self.bytes += cost;
     }

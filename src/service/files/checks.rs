@@ -1,8 +1,11 @@
 //! Whole-input checks of the pure parts, for property tests and fuzz targets: each takes any bytes and panics when
 //! a rule is broken. Never part of a release build: only under `test` or feature `testing`.
 
+mod range;
+
+pub use range::{LINES, range_vs_model};
+
 use super::path::{self, PathError};
-use super::range::{self, Selection};
 use super::redirect;
 
 /// Any bytes as a request path: what resolves never leaves the root, and its redirect is safe and leads back to it.
@@ -32,65 +35,4 @@ pub fn target_to_path(target: &[u8]) {
         again != Err(PathError::BadRequest) && again.is_ok_and(|a| a == resolved),
         "canonical form differs"
     );
-}
-
-/// The first byte is a size, the rest a `Range` value: the selection is what a naive model cuts from a real slice.
-///
-/// # Panics
-/// When the two disagree.
-pub fn range_vs_model(data: &[u8]) {
-    let Some((&size, value)) = data.split_first() else { return };
-    let body: Vec<u8> = (0..size).collect();
-    let got = range::select(value, u64::from(size));
-    let want = model(value, &body);
-    match (&got, &want) {
-        (Selection::Whole, Model::Whole) | (Selection::Unsatisfiable, Model::Nothing) => {}
-        (Selection::Part(part), Model::Bytes(bytes)) => {
-            let ends = (usize::try_from(part.start), usize::try_from(part.end));
-            let (Ok(start), Ok(end)) = ends else { panic!("{part:?} of {size}") };
-            assert_eq!(body.get(start..end), Some(&bytes[..]), "{}", value.escape_ascii());
-        }
-        _ => panic!("{} of {size}: {got:?}, but the model says {want:?}", value.escape_ascii()),
-    }
-}
-
-#[derive(Debug)]
-enum Model {
-    Whole,
-    Nothing,
-    Bytes(Vec<u8>),
-}
-
-/// Decides byte by byte whether each position of `body` is asked for.
-fn model(value: &[u8], body: &[u8]) -> Model {
-    let text = String::from_utf8_lossy(value);
-    let Some((unit, set)) = text.split_once('=') else { return Model::Whole };
-    let specs: Vec<&str> =
-        set.split(',').map(|s| s.trim_matches([' ', '\t'])).filter(|s| !s.is_empty()).collect();
-    let [spec] = specs[..] else { return Model::Whole };
-    let Some((first, last)) = spec.split_once('-') else { return Model::Whole };
-    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if !unit.eq_ignore_ascii_case("bytes")
-        || !digits(first)
-        || !digits(last)
-        || (first.is_empty() && last.is_empty())
-    {
-        return Model::Whole;
-    }
-    let number = |s: &str| s.parse::<u128>().unwrap_or(u128::MAX).min(u128::from(u64::MAX));
-    let len = body.len() as u128;
-    let wanted: Box<dyn Fn(u128) -> bool> = if first.is_empty() {
-        if number(last) > 0 && len == 0 {
-            return Model::Whole;
-        }
-        Box::new(move |at| at + number(last) >= len)
-    } else if last.is_empty() {
-        Box::new(move |at| at >= number(first))
-    } else if number(first) > number(last) {
-        return Model::Whole;
-    } else {
-        Box::new(move |at| at >= number(first) && at <= number(last))
-    };
-    let bytes: Vec<u8> = body.iter().zip(0_u128..).filter(|&(_, at)| wanted(at)).map(|(&b, _)| b).collect();
-    if bytes.is_empty() { Model::Nothing } else { Model::Bytes(bytes) }
 }

@@ -45,6 +45,16 @@ impl RelPath {
         self.0.is_empty()
     }
 
+    /// The directory that holds this; `None` for the root, which has none.
+    pub fn parent(&self) -> Option<RelPath> {
+        if self.is_root() {
+            return None;
+        }
+        let name = self.as_bytes();
+        let end = name.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        CString::new(name.get(..end)?).ok().map(RelPath)
+    }
+
     /// The name of `file` in this directory; `None` unless `file` is one ordinary segment (not empty, `.` or
     /// `..`, no slash, no NUL). A leading dot is allowed: the operator names index files, not the peer.
     pub fn join(&self, file: &[u8]) -> Option<RelPath> {

@@ -10,6 +10,9 @@ use super::path::{RelPath, Resolved};
 /// All but the unreserved characters of RFC 3986 2.3 and the slash between segments.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
+/// All but the unreserved characters.
+const IN_SEGMENT: &AsciiSet = &IN_PATH.add(b'/');
+
 /// All but the query characters of RFC 3986 3.4; `%` stays, because a query comes encoded already.
 const IN_QUERY: &AsciiSet = &IN_PATH
     .remove(b'%')
@@ -46,6 +49,11 @@ pub fn relative_location(rel: &RelPath, query: Option<&[u8]>) -> String {
     let path = whole.find('?').unwrap_or(whole.len());
     let name = whole.get(..path).unwrap_or_default().trim_end_matches('/').rfind('/').unwrap_or(0);
     format!(".{}", whole.get(name..).unwrap_or_default())
+}
+
+/// One name as it stands in a path: every byte that could end it or mean something else is encoded.
+pub(super) fn segment(name: &[u8]) -> String {
+    percent_encode(name, IN_SEGMENT).to_string()
 }
 
 /// The one spelling under which the cache knows a path, so that the many spellings of one name fill one entry.

@@ -17,15 +17,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::disk::{self, Disk};
 use super::meta::{self, Meta};
 use super::path::RelPath;
 use super::stepwise;
+use crate::reactor::sys::Presence;
 
 /// Flags for a file to be read. `NONBLOCK` keeps a FIFO from blocking the open, `NOCTTY` a terminal from becoming ours.
 pub(super) const READ: OFlags =
@@ -35,6 +37,12 @@ pub(super) const READ: OFlags =
 pub(super) const NAME_ONLY: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+/// The same on the root's own mount alone: another can lie anywhere.
+const HERE: ResolveFlags = BENEATH.union(ResolveFlags::NO_XDEV);
+
+/// The same with what the kernel has in its caches alone (Linux 5.12).
+const CACHED: ResolveFlags = HERE.union(ResolveFlags::CACHED);
 
 /// How often `openat2` is asked again after `EAGAIN` (a rename or mount elsewhere raced with a `..`).
 const TRIES_MAX: u32 = 16;
@@ -57,6 +65,17 @@ pub struct Opened {
     pub file: File,
     /// The state of this very descriptor when it was opened.
     pub meta: Meta,
+    /// It lies on the root's own mount, and that is no far one: looking at its name again will not wait for long.
+    pub(super) is_near: bool,
+}
+
+/// What [`Root::open_now`] finds without waiting.
+#[derive(Debug)]
+pub(super) enum Now {
+    /// The verdict, which is as good as that of [`Root::open_file`].
+    Known(Result<Opened, OpenError>),
+    /// To know takes a call that may wait.
+    MayWait,
 }
 
 /// Why a name could not be opened.
@@ -93,6 +112,10 @@ impl OpenError {
 pub struct Root {
     dir: OwnedFd,
     openat2: bool,
+    /// `RESOLVE_CACHED` is known.
+    cached: bool,
+    disk: Disk,
+    mount: Option<u64>,
 }
 
 impl Root {
@@ -116,7 +139,10 @@ impl Root {
             Resolver::Openat2 => probe().map(|_| true)?,
             Resolver::Auto => !probe().is_err_and(is_missing),
         };
-        Ok(Self { dir, openat2 })
+        // An older kernel says EINVAL to a flag that it does not know.
+        let cached = openat2 && rustix::fs::openat2(&dir, c".", NAME_ONLY, Mode::empty(), CACHED).is_ok();
+        let (disk, mount) = (Disk::of(dir.as_fd()), disk::mount_of(dir.as_fd()));
+        Ok(Self { dir, openat2, cached, disk, mount })
     }
 
     /// The way names are resolved here; never [`Resolver::Auto`].
@@ -133,7 +159,87 @@ impl Root {
         let (meta, kind) =
             meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno)?;
         regular(kind)?;
-        Ok(Opened { file: File::from(fd), meta })
+        let is_near = self.is_near(fd.as_fd());
+        Ok(Opened { file: File::from(fd), meta, is_near })
+    }
+
+    /// As [`Root::open_file`], but never waits for a disk: what the kernel has not in its caches, and all of a far
+    /// file system, is [`Now::MayWait`]. So is whatever is refused, since to say why takes another look.
+    pub(super) fn open_now(&self, rel: &RelPath) -> Now {
+        let how = match self.disk {
+            Disk::Memory if self.openat2 => HERE,
+            Disk::Local if self.cached => CACHED,
+            Disk::Memory | Disk::Local | Disk::Far => return Now::MayWait,
+        };
+        let fd = match rustix::fs::openat2(&self.dir, rel.as_c_str(), READ, Mode::empty(), how) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => {
+                return Now::Known(Err(OpenError::NotFound));
+            }
+            Err(_) => return Now::MayWait,
+        };
+        // The attributes of an open file are in memory.
+        let opened =
+            meta::stat_at(fd.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno).and_then(
+                |(meta, kind)| regular(kind).map(|()| Opened { file: File::from(fd), meta, is_near: true }),
+            );
+        Now::Known(opened)
+    }
+
+    /// Whether what has been opened now can be read without waiting; `scratch` is room for its content.
+    pub(super) fn is_present(&self, opened: &Opened, scratch: &mut [u8]) -> bool {
+        match disk::presence(&opened.file, scratch) {
+            Presence::Here => true,
+            Presence::Away => false,
+            Presence::Unknown => self.disk == Disk::Memory,
+        }
+    }
+
+    /// Whether a name that leads to `fd` can be looked at again without waiting for long.
+    fn is_near(&self, fd: BorrowedFd<'_>) -> bool {
+        self.disk != Disk::Far && self.mount.is_some() && disk::mount_of(fd) == self.mount
+    }
+
+    /// Opens directory `rel` for reading its names. It may wait for the disk.
+    ///
+    /// # Errors
+    /// [`OpenError`], by the table at the head of this module; [`OpenError::NotFound`] also for what is no directory.
+    pub fn open_directory(&self, rel: &RelPath) -> Result<OwnedFd, OpenError> {
+        if !self.openat2 {
+            return stepwise::open_directory(self.dir.as_fd(), rel, READ);
+        }
+        let flags = READ.union(OFlags::DIRECTORY);
+        self.try_openat2(rel, flags)?
+            .map_or_else(|| stepwise::open_directory(self.dir.as_fd(), rel, READ), Ok)
+    }
+
+    /// What `rel` is, links that stay beneath the root followed, without the right to read it. It may wait for the disk.
+    ///
+    /// # Errors
+    /// As for [`Root::open_file`].
+    pub fn look(&self, rel: &RelPath) -> Result<(Meta, FileType), OpenError> {
+        let named = if self.openat2 { self.try_openat2(rel, NAME_ONLY)? } else { None };
+        let named = match named {
+            Some(named) => named,
+            None => match stepwise::open(self.dir.as_fd(), rel) {
+                Err(OpenError::Directory) => stepwise::open_directory(self.dir.as_fd(), rel, NAME_ONLY)?,
+                other => other?,
+            },
+        };
+        meta::stat_at(named.as_fd(), c"", AtFlags::EMPTY_PATH).map_err(OpenError::from_errno)
+    }
+
+    /// `None` when a filter took `openat2` away, or names do not hold still.
+    fn try_openat2(&self, rel: &RelPath, flags: OFlags) -> Result<Option<OwnedFd>, OpenError> {
+        for _ in 0..TRIES_MAX {
+            match rustix::fs::openat2(&self.dir, rel.as_c_str(), flags, Mode::empty(), BENEATH) {
+                Ok(fd) => return Ok(Some(fd)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOSYS) => break,
+                Err(errno) => return Err(OpenError::from_errno(errno)),
+            }
+        }
+        Ok(None)
     }
 
     /// The state of whatever `rel` names now, in one system call. **Only for comparing** with the [`Meta`] of a file

@@ -38,6 +38,22 @@ pub(super) fn open(root: BorrowedFd<'_>, rel: &RelPath) -> Result<OwnedFd, OpenE
     Err(OpenError::Directory)
 }
 
+/// Opens directory `rel` beneath `root` with `flags`.
+pub(super) fn open_directory(
+    root: BorrowedFd<'_>,
+    rel: &RelPath,
+    flags: OFlags,
+) -> Result<OwnedFd, OpenError> {
+    let mut walk = Walk { root, held: Vec::new(), pending: Vec::new(), links: 0, tries: 0 };
+    walk.push_segments(rel.as_bytes())?;
+    while let Some(segment) = walk.pending.pop() {
+        if walk.step(segment)?.is_some() {
+            return Err(OpenError::NotFound);
+        }
+    }
+    walk.open_at(c".", flags.union(OFlags::DIRECTORY)).map_err(OpenError::from_errno)
+}
+
 struct Walk<'r> {
     root: BorrowedFd<'r>,
     held: Vec<OwnedFd>,

@@ -1,51 +1,39 @@
-//! Validators and what a request's conditions say about them (RFC 9110 8.8 and 13). Pure.
+//! Validators: the entity tag and `Last-Modified` of one state of a representation (RFC 9110 8.8). Pure.
 //!
-//! Owns the entity tag, `Last-Modified`, and the order of conditions. Never looks at ranges, except for `If-Range`.
+//! Owns what is told of a state and how a client's validator is compared with it. Never looks at a request: which
+//! conditions there are and in which order they count is [`condition`](super::condition)'s.
 
+use std::fmt;
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use super::condition::{opaque, tag_len};
+use super::date;
 use super::meta::Meta;
 
 /// Seconds since 1970 at the start of the year 10000, which no HTTP date can express.
 const YEAR_10000: u64 = 253_402_300_800;
 
-/// The request's conditional and range fields, raw values without their names. Several lines of one list field
-/// (`If-Match`, `If-None-Match`) are joined by commas by the caller; of a field that may come once only, a
-/// repetition is passed as `None`, which ignores it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Fields<'a> {
-    /// `If-Match`: not evaluated.
-    pub if_match: Option<&'a [u8]>,
-    /// `If-Unmodified-Since`: not evaluated.
-    pub if_unmodified_since: Option<&'a [u8]>,
-    /// `If-None-Match`.
-    pub if_none_match: Option<&'a [u8]>,
-    /// `If-Modified-Since`.
-    pub if_modified_since: Option<&'a [u8]>,
-    /// `If-Range`.
-    pub if_range: Option<&'a [u8]>,
-    /// `Range`.
-    pub range: Option<&'a [u8]>,
-}
-
-/// What the conditions say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// The client's copy is current: 304.
-    Fresh,
-    /// Answer as if there had been no condition.
-    Proceed,
-}
-
-/// The validators of one state of a file.
+/// The validators of one state of a file, or of any other resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validators {
     etag: Box<str>,
     last_modified: Option<u64>,
     is_date_strong: bool,
 }
+
+/// A text that is no entity tag; see [`Validators::with`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadTag;
+
+impl fmt::Display for BadTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an entity tag: visible characters in double quotes, with or without W/ before them")
+    }
+}
+
+impl std::error::Error for BadTag {}
 
 impl Validators {
     /// The validators of a file in state `meta`, answered at `now_unix` (seconds since 1970).
@@ -65,14 +53,43 @@ impl Validators {
         }
     }
 
-    /// The entity tag with its quotes, and with `W/` if weak.
+    /// The validators of a resource of one's own: its entity tag as it is sent, with quotes and with `W/` if it is
+    /// weak, or the empty text for none; and when it was last modified, in seconds since 1970, or `None`.
+    ///
+    /// The date counts as a weak validator, because a second can see two states of a resource: it answers
+    /// `If-Modified-Since` and `If-Unmodified-Since`, but never lets a range apply. A date that no HTTP date can
+    /// express is as none.
+    ///
+    /// # Errors
+    /// [`BadTag`] for what RFC 9110 8.8.3 does not call an entity tag.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidemill::service::files::Validators;
+    ///
+    /// let current = Validators::with("\"v7\"", Some(784_111_777))?;
+    /// assert_eq!(current.etag(), "\"v7\"");
+    /// assert_eq!(current.last_modified().as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    /// assert!(Validators::with("v7", None).is_err());
+    /// # Ok::<(), tidemill::service::files::BadTag>(())
+    /// ```
+    pub fn with(etag: &str, last_modified: Option<u64>) -> Result<Self, BadTag> {
+        if !etag.is_empty() && (tag_len(etag.as_bytes()) != Some(etag.len()) || !etag.is_ascii()) {
+            return Err(BadTag);
+        }
+        let last_modified = last_modified.filter(|&sec| sec < YEAR_10000);
+        Ok(Self { etag: etag.into(), last_modified, is_date_strong: false })
+    }
+
+    /// The entity tag with its quotes, and with `W/` if weak; empty if there is none.
     pub fn etag(&self) -> &str {
         &self.etag
     }
 
-    /// Whether the tag is a strong one.
+    /// Whether there is a tag, and a strong one.
     pub fn is_strong(&self) -> bool {
-        !self.etag.starts_with("W/")
+        self.etag.starts_with('"')
     }
 
     /// `Last-Modified`, if it can be told, as an IMF-fixdate.
@@ -80,45 +97,30 @@ impl Validators {
         self.last_modified.map(|sec| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(sec)))
     }
 
-    /// Evaluates the conditions of a GET or HEAD request in the order of RFC 9110 13.2.2.
-    pub fn evaluate(&self, fields: &Fields<'_>) -> Verdict {
-        // Steps 1 and 2, If-Match and If-Unmodified-Since, have their place here, before all others; they guard
-        // against lost updates, and nothing is updated through this service.
-        let fresh = match (fields.if_none_match, fields.if_modified_since) {
-            (Some(list), _) => self.is_listed(list),
-            (None, Some(date)) => self.is_unmodified_since(date),
-            (None, None) => false,
-        };
-        if fresh { Verdict::Fresh } else { Verdict::Proceed }
+    /// `Last-Modified` in seconds since 1970.
+    pub(super) fn modified(&self) -> Option<u64> {
+        self.last_modified
+    }
+
+    /// Whether `tag` is ours and both are strong (RFC 9110 8.8.3.2).
+    pub(super) fn matches_strongly(&self, tag: &[u8]) -> bool {
+        self.is_strong() && tag == self.etag.as_bytes()
+    }
+
+    /// Whether `tag` is ours but for `W/` (RFC 9110 8.8.3.2).
+    pub(super) fn matches_weakly(&self, tag: &[u8]) -> bool {
+        !self.etag.is_empty() && opaque(tag) == opaque(self.etag.as_bytes())
     }
 
     /// Whether `If-Range` lets a range apply: a strong tag equal to ours, or the exact date of a file that has
-    /// settled (RFC 9110 13.1.5). Anything else, also what cannot be parsed, asks for the whole file.
-    pub fn admits_range(&self, if_range: &[u8]) -> bool {
+    /// settled (RFC 9110 13.1.5). Anything else, also what cannot be parsed, asks for the whole. `now_unix` is for
+    /// years of two digits.
+    pub fn admits_range(&self, if_range: &[u8], now_unix: u64) -> bool {
         if if_range.contains(&b'"') {
-            return self.is_strong() && if_range == self.etag.as_bytes();
+            return self.matches_strongly(if_range);
         }
-        self.is_date_strong && self.last_modified.is_some() && parse_date(if_range) == self.last_modified
-    }
-
-    /// Whether an `If-None-Match` list names our tag by weak comparison. A malformed list matches up to the flaw.
-    fn is_listed(&self, list: &[u8]) -> bool {
-        if list.trim_ascii() == b"*" {
-            return true;
-        }
-        let ours = opaque(self.etag.as_bytes());
-        let mut rest = list;
-        while let Some((tag, after)) = next_tag(rest) {
-            if tag == ours {
-                return true;
-            }
-            rest = after;
-        }
-        false
-    }
-
-    fn is_unmodified_since(&self, date: &[u8]) -> bool {
-        self.last_modified.zip(parse_date(date)).is_some_and(|(ours, theirs)| ours <= theirs)
+        let ours = self.last_modified.and_then(|sec| i64::try_from(sec).ok());
+        self.is_date_strong && ours.is_some() && date::parse(if_range, now_unix) == ours
     }
 }
 
@@ -146,25 +148,6 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// The first entity tag of a list, without `W/` but with its quotes, and what follows. Commas may stand within quotes.
-fn next_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = list.iter().position(|b| !matches!(b, b',' | b' ' | b'\t'))?;
-    let tag = opaque(list.get(start..)?);
-    let end = tag.strip_prefix(b"\"")?.iter().position(|&b| b == b'"')?;
-    let (tag, after) = tag.split_at_checked(end + 2)?;
-    let is_delimited = matches!(after.first(), None | Some(b',' | b' ' | b'\t'));
-    is_delimited.then_some((tag, after))
-}
-
-fn opaque(tag: &[u8]) -> &[u8] {
-    tag.strip_prefix(b"W/").unwrap_or(tag)
-}
-
-fn parse_date(value: &[u8]) -> Option<u64> {
-    let time: SystemTime = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::meta::Stamp;
@@ -186,14 +169,6 @@ mod tests {
 
     fn old() -> Validators {
         Validators::new(&meta(OLD), NOW)
-    }
-
-    fn none_match(v: &Validators, list: &str) -> Verdict {
-        v.evaluate(&Fields { if_none_match: Some(list.as_bytes()), ..Fields::default() })
-    }
-
-    fn modified_since(v: &Validators, date: &[u8]) -> Verdict {
-        v.evaluate(&Fields { if_modified_since: Some(date), ..Fields::default() })
     }
 
     #[test]
@@ -222,10 +197,11 @@ mod tests {
             let v = Validators::new(&meta(mtime), NOW);
             assert_eq!(v.is_strong(), strong);
             assert_eq!(v.etag().starts_with("W/\""), !strong);
-            assert_eq!(none_match(&v, v.etag()), Verdict::Fresh);
-            assert_eq!(v.admits_range(v.etag().as_bytes()), strong);
-            assert_eq!(v.admits_range(v.etag().trim_start_matches("W/").as_bytes()), strong);
-            assert_eq!(v.admits_range(v.last_modified().unwrap().as_bytes()), strong);
+            assert!(v.matches_weakly(v.etag().as_bytes()));
+            assert_eq!(v.matches_strongly(v.etag().as_bytes()), strong);
+            assert_eq!(v.admits_range(v.etag().as_bytes(), NOW), strong);
+            assert_eq!(v.admits_range(v.etag().trim_start_matches("W/").as_bytes(), NOW), strong);
+            assert_eq!(v.admits_range(v.last_modified().unwrap().as_bytes(), NOW), strong);
         }
     }
 
@@ -236,71 +212,50 @@ mod tests {
         assert_eq!(Validators::new(&meta(i64::MAX), u64::MAX).last_modified(), None);
         let ahead = Validators::new(&meta(i64::MAX), NOW);
         assert_eq!(ahead.last_modified().unwrap(), "Tue, 14 Nov 2023 22:13:20 GMT");
-        assert!(!ahead.admits_range(b"Tue, 14 Nov 2023 22:13:20 GMT"));
-    }
-
-    #[test]
-    fn if_none_match_compares_weakly_and_reads_lists() {
-        let v = old();
-        let ours = v.etag();
-        for list in [
-            ours.to_owned(),
-            format!("W/{ours}"),
-            "*".to_owned(),
-            " * ".to_owned(),
-            format!("\"x\", {ours}"),
-            format!("\"a,b\",W/\"\" ,,\t{ours},"),
-            format!("{ours}, junk"),
-        ] {
-            assert_eq!(none_match(&v, &list), Verdict::Fresh, "{list}");
-        }
-        for list in [
-            String::new(),
-            "\"x\"".to_owned(),
-            ours.trim_matches('"').to_owned(),
-            format!("w/{ours}"),
-            format!("junk, {ours}"),
-            format!("\"x\"{ours}"),
-            format!("\"{ours}\""),
-            "*, *".to_owned(),
-            "\"".to_owned(),
-            "W/".to_owned(),
-            ours.trim_end_matches('"').to_owned(),
-        ] {
-            assert_eq!(none_match(&v, &list), Verdict::Proceed, "{list}");
-        }
-    }
-
-    #[test]
-    fn if_modified_since_counts_only_without_if_none_match_and_if_valid() {
-        let v = old();
-        assert_eq!(modified_since(&v, OLD_DATE), Verdict::Fresh);
-        assert_eq!(modified_since(&v, b"Sunday, 06-Nov-94 08:49:37 GMT"), Verdict::Fresh);
-        assert_eq!(modified_since(&v, b"Sun Nov  6 08:49:37 1994"), Verdict::Fresh);
-        assert_eq!(modified_since(&v, b"Sun, 06 Nov 1994 08:49:38 GMT"), Verdict::Fresh);
-        assert_eq!(modified_since(&v, b"Sun, 06 Nov 1994 08:49:36 GMT"), Verdict::Proceed);
-        for bad in [&b""[..], b"yesterday", b"784111777", b"Sun, 06 Nov 1994 08:49:37", b"\xff"] {
-            assert_eq!(modified_since(&v, bad), Verdict::Proceed);
-        }
-        let fields =
-            Fields { if_none_match: Some(b"\"x\""), if_modified_since: Some(OLD_DATE), ..Fields::default() };
-        assert_eq!(v.evaluate(&fields), Verdict::Proceed);
-        let undated = Validators::new(&meta(-1), NOW);
-        assert_eq!(modified_since(&undated, OLD_DATE), Verdict::Proceed);
+        assert!(!ahead.admits_range(b"Tue, 14 Nov 2023 22:13:20 GMT", NOW));
     }
 
     #[test]
     fn if_range_takes_the_strong_tag_or_the_exact_date() {
         let v = old();
-        assert!(v.admits_range(v.etag().as_bytes()));
-        assert!(v.admits_range(OLD_DATE));
+        assert!(v.admits_range(v.etag().as_bytes(), NOW));
+        assert!(v.admits_range(OLD_DATE, NOW));
         for other in
             ["\"x\"", "", "*", "Sun, 06 Nov 1994 08:49:38 GMT", "Sun, 06 Nov 1994 08:49:36 GMT", "W/\"\""]
         {
-            assert!(!v.admits_range(other.as_bytes()), "{other}");
+            assert!(!v.admits_range(other.as_bytes(), NOW), "{other}");
         }
-        assert!(!v.admits_range(format!("W/{}", v.etag()).as_bytes()));
-        assert!(!v.admits_range(format!("{}, \"x\"", v.etag()).as_bytes()));
-        assert!(!Validators::new(&meta(-1), NOW).admits_range(b"junk"));
+        assert!(!v.admits_range(format!("W/{}", v.etag()).as_bytes(), NOW));
+        assert!(!v.admits_range(format!("{}, \"x\"", v.etag()).as_bytes(), NOW));
+        assert!(!Validators::new(&meta(-1), NOW).admits_range(b"junk", NOW));
+    }
+
+    #[test]
+    fn a_resource_of_ones_own_has_the_tag_and_date_that_it_is_given() {
+        for tag in ["\"\"", "\"v7\"", "W/\"v7\"", "\"a,b\"", "\"W/\""] {
+            assert_eq!(Validators::with(tag, None).unwrap().etag(), tag);
+        }
+        for bad in [
+            "v7",
+            "\"",
+            "\"v7",
+            "v7\"",
+            "w/\"v7\"",
+            "W/",
+            "\"a b\"",
+            "\"a\" ",
+            "\"a\"\"b\"",
+            "\"a\r\n\"",
+            "\"\u{fc}\"",
+        ] {
+            assert_eq!(Validators::with(bad, None), Err(BadTag), "{bad}");
+        }
+        let none = Validators::with("", None).unwrap();
+        assert!(!none.is_strong() && !none.matches_weakly(b"") && !none.matches_strongly(b""));
+        assert_eq!((none.etag(), none.last_modified()), ("", None));
+        let dated = Validators::with("", Some(784_111_777)).unwrap();
+        assert_eq!(dated.last_modified().unwrap().as_bytes(), OLD_DATE);
+        assert!(!dated.admits_range(OLD_DATE, NOW) && !dated.admits_range(b"", NOW));
+        assert_eq!(Validators::with("", Some(u64::MAX)).unwrap().last_modified(), None);
     }
 }

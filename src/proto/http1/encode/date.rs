@@ -6,6 +6,10 @@ pub const DATE_LEN: usize = 29;
 /// The last second that an IMF-fixdate can show: the end of the year 9999. Later ones are shown as this one.
 pub const UNIX_SECOND_MAX: u64 = 253_402_300_799;
 
+/// The months as logs and header fields name them.
+pub(crate) const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
 /// The rendered date of one second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateCache {
@@ -42,8 +46,6 @@ impl DateCache {
 
 fn render(second: u64) -> [u8; DATE_LEN] {
     const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
-    const MONTHS: [&[u8; 3]; 12] =
-        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
     let second = second.min(UNIX_SECOND_MAX);
     let (days, of_day) = (second / 86_400, second % 86_400);
     let (year, month, day) = civil(days);
@@ -63,7 +65,7 @@ fn render(second: u64) -> [u8; DATE_LEN] {
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from March, so that the
 /// leap day is the last of its year, in eras of 400 years (146,097 days).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -74,6 +76,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
-const fn two(value: u64) -> [u8; 2] {
+/// The last two decimal digits of `value`.
+pub(crate) const fn two(value: u64) -> [u8; 2] {
     [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
 }

@@ -46,7 +46,7 @@ impl<S: 'static> Reply<'_, S> {
             }
             Body::Pieces(pieces, length) => {
                 self.stream(&response, length, |coding| {
-                    Outgoing::Pull(coding, Box::new(PieceSource::new(pieces)))
+                    Outgoing::Pull(coding, Box::new(PieceSource::new(pieces)), false)
                 });
             }
         }
@@ -55,7 +55,7 @@ impl<S: 'static> Reply<'_, S> {
     /// Sends the head of `response` and then what `source` gives, whenever there is room. Of a body of `response` only
     /// the length counts, if it is known: then that many bytes are announced.
     pub fn pull(&mut self, response: impl Into<Response>, length: Option<u64>, source: Box<dyn Source<S>>) {
-        self.stream(&response.into(), length, |coding| Outgoing::Pull(coding, source));
+        self.stream(&response.into(), length, |coding| Outgoing::Pull(coding, source, false));
     }
 
     /// Sends the head of `response`, and then what is written with [`Cx::write`] until [`Cx::end`]; the body of

@@ -41,6 +41,8 @@ pub struct Exchange<S: 'static> {
     pub(super) nth: u32,
     /// The head's deadline is set: its first byte has come, at `began`.
     pub(super) timed: bool,
+    /// Its request line is whole, since `line`.
+    pub(super) lined: bool,
     /// The connection ends after the answer that is being sent.
     pub(super) closing: bool,
     /// More is known to come from the peer, which nobody will read: the end has to wait for it.
@@ -59,6 +61,7 @@ impl<S> Default for Exchange<S> {
             progress: Progress::default(),
             nth: 0,
             timed: false,
+            lined: false,
             closing: false,
             lingers: false,
             sending: false,
@@ -164,8 +167,8 @@ pub(in crate::proto::http1) enum Outgoing<S: 'static> {
     Given(Box<Response>),
     /// Pieces of memory and files.
     Parts(VecDeque<Part>),
-    /// Who is pulled for the body.
-    Pull(Coding, Box<dyn Source<S>>),
+    /// Who is pulled for the body, and whether it waits until it is woken.
+    Pull(Coding, Box<dyn Source<S>>, bool),
     /// A body that is pushed into.
     Push(Push),
     /// The bytes belong to another protocol, which has been told so, or not yet.

@@ -53,7 +53,9 @@ impl<S: 'static> Http<S> {
             ctx.table.set_deadline(ctx.id, None);
         } else {
             ex.began = ctx.table.now();
-            ex.line = ex.began;
+        }
+        if !std::mem::take(&mut ex.lined) {
+            ex.line = ctx.table.now();
         }
         if !serves(&head.method) {
             let head_only = is_head(&head.method);
@@ -99,10 +101,11 @@ impl<S: 'static> Http<S> {
         // An empty line behind the last request (RFC 9112 section 2.2) is no beginning of the next.
         if !ex.timed && !b"\r\n".starts_with(ctx.rx.bytes()) {
             ex.timed = true;
-            (ex.began, ex.line) = (ctx.now(), ctx.now());
+            ex.began = ctx.now();
             ctx.set_deadline(self.shared.config.head_timeout);
-        } else if !ex.progress.has_line() {
-            ex.line = ctx.now();
+        }
+        if !ex.lined && ex.progress.has_line() {
+            (ex.lined, ex.line) = (true, ctx.now());
         }
     }
 
@@ -403,14 +406,14 @@ impl<S: 'static> Http<S> {
     }
 }
 
-/// Methods that an origin server can serve: CONNECT asks for a tunnel, and names in other than capital letters are
-/// no methods that anybody has registered (RFC 9110 section 9.1).
+/// Methods that an origin server can serve: CONNECT asks for a tunnel, TRACE shows scripts what their browser hides
+/// (RFC 9110 section 9.3.8), and nobody has registered a name in other than capital letters (section 9.1).
 fn serves(method: &Method<'_>) -> bool {
     match method {
-        Method::Connect => false,
+        Method::Connect | Method::Trace => false,
         Method::Other(name) => name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'),
         Method::Get | Method::Head | Method::Post | Method::Put => true,
-        Method::Delete | Method::Options | Method::Trace | Method::Patch => true,
+        Method::Delete | Method::Options | Method::Patch => true,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::proto::http1::head::Head;
 use crate::reactor::class::Class;
-use crate::reactor::{By, CloseReason, ConnId, Deadline, Peer, Time};
+use crate::reactor::{By, CloseReason, ConnId, Deadline, Peer, Time, close};
 
 /// Is told of every request when its answer is over, or its connection has ended.
 pub trait Log: 'static {
@@ -106,6 +106,10 @@ impl End {
 
     /// Who is to blame for the end of a connection.
     pub(super) fn who(reason: &CloseReason) -> Who {
+        let ours = [&close::FILE_TRUNCATED, &close::FILE_UNREADABLE, &close::TASK_PANICKED];
+        if reason.class.is_some_and(|class| ours.contains(&class)) {
+            return Who::Server;
+        }
         match (reason.by, reason.deadline) {
             (_, Some(Deadline::Drain)) => Who::Drain,
             (_, Some(_)) => Who::Timeout,

@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Outgoing, Ticket, Trace};
 use super::record::{End, Phase, Record, Times};
 use super::{Cx, Http};
 use crate::reactor::class::Class;
-use crate::reactor::{ConnId, Ctx, Report, Table, Time};
+use crate::reactor::{ConnId, Ctx, Report, Table, Time, close};
 
 impl<S: 'static> Http<S> {
     /// Answers a fault, if there is room, and closes: where the next request would begin is not known.
@@ -113,6 +113,11 @@ impl<S: 'static> Http<S> {
             let end = End { who, phase: Phase::RequestHead };
             let trace = Trace { times: head_times(ex, table.now()), ..Trace::default() };
             self.record(ex.nth.wrapping_add(1), None, &trace, (end, class), table, report.id);
+        } else if ex.job.is_none() && class == Some(&close::TASK_PANICKED) {
+            // Whoever was asked for the answer has panicked; the head is gone with the receive buffer.
+            let end = End { who, phase: Phase::Waiting };
+            let trace = Trace { times: head_times(ex, ex.began), ..Trace::default() };
+            self.record(ex.nth, None, &trace, (end, class), table, report.id);
         }
     }
 
@@ -138,7 +143,7 @@ impl<S: 'static> Http<S> {
             );
         }
         if !was_timed {
-            (ex.began, ex.line) = (now, now);
+            ex.began = now;
         }
         let mut trace = Trace { times: head_times(ex, now), status: fault.status, ..Trace::default() };
         trace.times.answered = Some(now);
@@ -200,7 +205,8 @@ impl<S: 'static> Http<S> {
 
 /// The stamps of a head that was not whole by `now`.
 fn head_times<S>(ex: &Exchange<S>, now: Time) -> Times {
-    Times { began: ex.began, line: ex.line, head: now, body: None, answered: None }
+    let line = if ex.lined { ex.line } else { now };
+    Times { began: ex.began, line, head: now, body: None, answered: None }
 }
 
 #[cfg(test)]

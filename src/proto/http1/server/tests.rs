@@ -3,8 +3,14 @@
 
 mod answers;
 mod bodies;
+mod desk;
 mod ends;
 mod keep;
+mod later;
 mod limits;
+mod records;
 mod rig;
+mod sinks;
+mod streams;
 mod time;
+mod upgrades;

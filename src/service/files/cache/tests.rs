@@ -31,14 +31,14 @@ impl World {
 
     fn keep(&mut self, name: &str, turn: u64) {
         let entry = self.load(name, LATER);
-        self.cache.keep(name.as_bytes(), &entry, turn);
+        self.cache.keep(name.as_bytes(), &entry, turn, true);
         self.check();
     }
 
     fn has(&mut self, name: &str, turn: u64) -> bool {
         let found = self.cache.find(name.as_bytes(), &self.root, turn);
         self.check();
-        found.is_some_and(|entry| entry.rel().as_bytes() == name.as_bytes())
+        found.is_some_and(|kept| current(kept).rel().as_bytes() == name.as_bytes())
     }
 
     /// The index and the rings agree, and no bound is exceeded.
@@ -54,6 +54,31 @@ impl World {
         assert!(*bytes <= limits.bytes_max && index.len() <= limits.entries_max);
         assert!(large.slots.len() <= limits.descriptors_max);
     }
+}
+
+fn current(kept: Kept) -> Arc<Entry> {
+    match kept {
+        Kept::Current(entry) => entry,
+        Kept::Unchecked(entry) => panic!("{entry:?} lies on a disk of this machine"),
+    }
+}
+
+#[test]
+fn what_may_wait_is_never_looked_at_here_and_stays_until_it_is_forgotten() {
+    let mut w = World::new(Limits::default());
+    w.write("a", 3);
+    let entry = w.load("a", LATER);
+    w.cache.keep(b"a", &entry, 1, false);
+    fs::remove_file(w.dir.path().join("a")).unwrap();
+    for turn in 2..4 {
+        let Some(Kept::Unchecked(kept)) = w.cache.find(b"a", &w.root, turn) else { panic!() };
+        assert!(Arc::ptr_eq(&kept, &entry));
+        w.cache.confirm(b"a");
+    }
+    w.cache.forget(b"a");
+    w.cache.confirm(b"a");
+    assert!(w.cache.find(b"a", &w.root, 4).is_none());
+    w.check();
 }
 
 #[test]
@@ -80,7 +105,7 @@ fn a_kept_file_is_found_until_its_name_leads_to_another_state() {
     let mut cache = Cache::new(Limits::default());
     for (what, change) in changes {
         turn += 10;
-        cache.keep(b"a", &w.load("a", LATER), turn);
+        cache.keep(b"a", &w.load("a", LATER), turn, true);
         assert!(cache.find(b"a", &w.root, turn + 1).is_some(), "{what}");
         change();
         assert!(cache.find(b"a", &w.root, turn + 2).is_none(), "{what}");
@@ -106,12 +131,12 @@ fn a_file_written_just_now_is_not_kept() {
     let ctime = u64::try_from(w.load("a", LATER).meta().ctime.sec).unwrap();
     for (now, kept) in [(ctime, false), (ctime + 2, false), (ctime - 100, false), (ctime + 3, true)] {
         let entry = w.load("a", now);
-        w.cache.keep(b"a", &entry, 1);
+        w.cache.keep(b"a", &entry, 1, true);
         assert_eq!(w.cache.usage().entries == 1, kept, "{now}");
     }
     // A state that is not at rest also displaces the one kept before.
     let entry = w.load("a", ctime);
-    w.cache.keep(b"a", &entry, 1);
+    w.cache.keep(b"a", &entry, 1, true);
     assert_eq!(w.cache.usage(), Usage::default());
 }
 

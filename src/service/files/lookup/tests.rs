@@ -1,15 +1,17 @@
 //! Request paths against a real tree.
 
+use super::super::condition::Fields;
 use super::super::entry::Body;
 use super::super::plan::{Plan, plan};
 use super::super::redirect::location;
 use super::super::root::Resolver;
 use super::super::testing::{LATER, as_ordinary_user, make_fifo, set_mtime};
-use super::super::validator::Fields;
 use super::*;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
+
+mod cold;
 
 struct World {
     dir: tempfile::TempDir,
@@ -41,7 +43,7 @@ impl World {
 
     fn get(&mut self, path: &str) -> Lookup {
         self.turn += 1;
-        self.files.lookup(path.as_bytes(), self.turn, LATER)
+        self.files.lookup_waiting(path.as_bytes(), self.turn, LATER)
     }
 
     /// The content, or a word for the answer.
@@ -180,14 +182,14 @@ fn a_file_written_just_now_is_served_with_a_weak_tag_and_read_anew_each_time() {
     let now = w.files.root().stat(&path::resolve(b"/a.txt").unwrap().rel).unwrap().mtime.sec;
     let now = u64::try_from(now).unwrap();
     for turn in 0..3 {
-        let Lookup::Found(entry) = w.files.lookup(b"/a.txt", turn, now) else { panic!() };
+        let Lookup::Found(entry) = w.files.lookup_waiting(b"/a.txt", turn, now) else { panic!() };
         assert!(!entry.validators().is_strong());
         assert_eq!(w.files.usage().entries, 0);
     }
     set_mtime(&w.at("a.txt"), now - 100);
-    let Lookup::Found(entry) = w.files.lookup(b"/a.txt", 9, now) else { panic!() };
+    let Lookup::Found(entry) = w.files.lookup_waiting(b"/a.txt", 9, now) else { panic!() };
     assert!(entry.validators().is_strong());
-    let Lookup::Found(entry) = w.files.lookup(b"/a.txt", 9, now + 60) else { panic!() };
+    let Lookup::Found(entry) = w.files.lookup_waiting(b"/a.txt", 9, now + 60) else { panic!() };
     assert!(entry.validators().is_strong());
     assert_eq!(w.files.usage().entries, 1);
 }
@@ -236,7 +238,7 @@ fn what_an_ordinary_user_may_not_read_is_forbidden_also_when_it_was_kept() {
     let World { dir: _dir, mut files, .. } = w;
     as_ordinary_user(move || {
         for (path, want) in [("/a.txt", "Forbidden"), ("/docs/", "Forbidden"), ("/docs", "/docs/")] {
-            assert_eq!(describe(&files.lookup(path.as_bytes(), 99, LATER)), want, "{path}");
+            assert_eq!(describe(&files.lookup_waiting(path.as_bytes(), 99, LATER)), want, "{path}");
         }
     });
 }
@@ -255,7 +257,8 @@ fn a_file_that_is_written_to_all_the_time_is_still_answered() {
                 fs::write(&at, vec![b'l'; 60_000]).unwrap();
             }
         });
-        let all = (0..2000).all(|turn| matches!(files.lookup(b"/busy", turn, 1_000_000), Lookup::Found(_)));
+        let all =
+            (0..2000).all(|turn| matches!(files.lookup_waiting(b"/busy", turn, 1_000_000), Lookup::Found(_)));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(all);
     });

@@ -146,9 +146,14 @@ fn methods_that_are_none_are_refused_and_unknown_ones_go_to_the_application() {
         assert!((answer.status, answer.closes()) == (501, true));
         assert_eq!(talk.ended(), "http.not_implemented");
     });
-    each(|talk| {
-        talk.say(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
-        assert_eq!(talk.one().status, 501);
-        assert_eq!(talk.ended(), "http.not_implemented");
-    });
+    for unserved in [
+        &b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"[..],
+        b"TRACE /a HTTP/1.1\r\nHost: a\r\nCookie: b\r\n\r\n",
+    ] {
+        each(|talk| {
+            talk.say(unserved);
+            assert_eq!(talk.one().status, 501);
+            assert_eq!(talk.ended(), "http.not_implemented");
+        });
+    }
 }

@@ -99,18 +99,23 @@ pub(super) enum Way {
     OneByteTx,
 }
 
-/// A connection to a [`Site`].
-pub(super) struct Talk {
-    pub(super) probe: Probe<Http<Site>>,
+/// A connection to an application, by default a [`Site`].
+pub(super) struct Talk<A: App = Site> {
+    pub(super) probe: Probe<Http<A>>,
     pub(super) way: Way,
     got: Vec<u8>,
     corked: bool,
 }
 
 /// Runs `script` in each way, with a server of `config`.
-pub(super) fn each_with(config: &HttpConfig, mut script: impl FnMut(&mut Talk)) {
+pub(super) fn each_with(config: &HttpConfig, script: impl FnMut(&mut Talk)) {
+    each_of(|| Http::with_config(Site::new(), config.clone()), script);
+}
+
+/// Runs `script` in each way, with the server that is made.
+pub(super) fn each_of<A: App>(make: impl Fn() -> Http<A>, mut script: impl FnMut(&mut Talk<A>)) {
     for way in [Way::Whole, Way::Bytewise, Way::OneByteTx] {
-        let mut probe = Probe::new(Http::with_config(Site::new(), config.clone()));
+        let mut probe = Probe::new(make());
         probe.accept();
         if way == Way::OneByteTx {
             probe.set_room(1);
@@ -124,7 +129,7 @@ pub(super) fn each(script: impl FnMut(&mut Talk)) {
     each_with(&HttpConfig::default(), script);
 }
 
-impl Talk {
+impl<A: App> Talk<A> {
     /// The peer sends `bytes` and reads what comes meanwhile. How many were taken.
     pub(super) fn say(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
@@ -195,6 +200,15 @@ impl Talk {
         self.probe.closed().expect("both sides have finished").reason.name()
     }
 
+    /// The server has sent its FIN, behind these bytes.
+    pub(super) fn until_end(&mut self) -> Vec<u8> {
+        let bytes = self.raw();
+        assert!(self.probe.finished(), "the server has not finished, {:?}", self.way);
+        bytes
+    }
+}
+
+impl Talk {
     /// The connection still answers.
     pub(super) fn still_answers(&mut self) {
         self.say(b"GET /again HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -231,6 +245,23 @@ impl Answer {
     }
 }
 
+/// Reads a chunked body strictly; bytes taken.
+fn unchunk(bytes: &[u8], body: &mut Vec<u8>) -> usize {
+    let mut at = 0;
+    loop {
+        let line = bytes[at..].windows(2).position(|w| w == b"\r\n").expect("a size line");
+        let size = std::str::from_utf8(&bytes[at..at + line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        at += line + 2;
+        body.extend_from_slice(&bytes[at..at + size]);
+        assert_eq!(&bytes[at + size..at + size + 2], b"\r\n");
+        at += size + 2;
+        if size == 0 {
+            return at;
+        }
+    }
+}
+
 /// Reads `bytes` as answers to `methods`, with interim ones between them. Nothing may be left.
 pub(super) fn read_answers(mut bytes: &[u8], methods: &[&str]) -> Vec<Answer> {
     let mut methods = methods.iter();
@@ -251,6 +282,12 @@ pub(super) fn read_answers(mut bytes: &[u8], methods: &[&str]) -> Vec<Answer> {
         if status >= 200 {
             let method = methods.next().unwrap_or_else(|| panic!("one answer too many: {shown}"));
             let bare = *method == "HEAD" || matches!(status, 204 | 304);
+            if !bare && answer.field("Transfer-Encoding") == Some("chunked") {
+                let n = unchunk(bytes, &mut answer.body);
+                bytes = &bytes[n..];
+                out.push(answer);
+                continue;
+            }
             let length = answer.field("Content-Length").map_or(0, |n| n.parse().unwrap());
             let length = if bare { 0 } else { length };
             assert!(bytes.len() >= length, "{} of {length} bytes: {shown}", bytes.len());
