@@ -23,6 +23,10 @@ mod documents {
     mod tasks {}
 
     #[cfg(feature = "http")]
+    #[doc = include_str!("../docs/http.md")]
+    mod http {}
+
+    #[cfg(feature = "http")]
     #[doc = include_str!("../docs/http-conditional.md")]
     mod http_conditional {}
 }

@@ -29,3 +29,17 @@ pub use answer::Answer;
 pub use form::{Form, form};
 pub use request::Request;
 pub use server::{RouteError, Server};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_guide_lists_every_fault_with_its_status() {
+        let guide = include_str!("../../docs/http.md");
+        let rows = guide.lines().filter(|line| line.contains("| `http.")).count();
+        assert_eq!(rows, super::fault::ALL.len());
+        for fault in super::fault::ALL {
+            let row = format!("| {} | `{}` |", fault.status, fault.class.name);
+            assert!(guide.contains(&row), "{row}");
+        }
+    }
+}
