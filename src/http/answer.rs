@@ -274,7 +274,7 @@ impl<S: 'static> Answer<S> {
 fn failed(error: TaskError) -> Response {
     match error {
         TaskError::Full => Response::from(503).field("Retry-After", "1"),
-        _ => Response::from(500),
+        TaskError::Panicked | TaskError::TimedOut | TaskError::Cancelled => Response::from(500),
     }
 }
 
