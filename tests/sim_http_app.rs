@@ -55,7 +55,7 @@ impl Source<App> for Slow {
         if self.at == self.bytes.len() {
             return Pull::End;
         }
-        if self.at % 3 == 0 {
+        if self.at.is_multiple_of(3) {
             let ticket = cx.ticket();
             cx.call_later(MS, move |_, cx| {
                 cx.wake(ticket);
@@ -72,7 +72,7 @@ struct Counter(usize);
 impl Sink<App> for Counter {
     fn on_data(&mut self, _: &mut App, bytes: &[u8], cx: &mut Cx<'_, App>) -> Flow {
         self.0 += bytes.len();
-        if self.0 % 2 == 0 {
+        if self.0.is_multiple_of(2) {
             return Flow::Go;
         }
         let ticket = cx.ticket();
@@ -199,7 +199,7 @@ fn ask(rng: &mut Rng, most: usize) -> Ask {
 fn take(got: &[u8]) -> Option<(u16, Vec<u8>, Option<usize>)> {
     let mut fields = [httparse::EMPTY_HEADER; 16];
     let mut head = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(at) = head.parse(got).expect("an answer is malformed") else {
+    let httparse::Status::Complete(at) = head.parse(got).unwrap() else {
         return None;
     };
     let value = |name: &str| head.headers.iter().find(|field| field.name == name).map(|field| field.value);
@@ -323,7 +323,7 @@ fn serve(seed: u64, faults: Faults, hostile: bool) {
     let mut rounds = 0u32;
     run(&world, &mut side, |side| {
         rounds += 1;
-        if rounds % 64 == 0 {
+        if rounds.is_multiple_of(64) {
             // Who is gone without a word is found out by writing to them.
             side.reactor.with(key, |http, table| {
                 http.in_task(table, |app, cx| {
