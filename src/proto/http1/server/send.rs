@@ -189,6 +189,10 @@ impl<S: 'static> Http<S> {
                 job.outgoing = Outgoing::Raw(raw, true);
                 self.record_over(ex, ctx);
                 self.raw(ex, ctx, |raw, state, io| raw.on_open(state, io));
+                if ctx.table.is_draining() {
+                    // The connection was told before it had this protocol.
+                    self.raw(ex, ctx, |raw, state, io| raw.on_drain(state, io));
+                }
                 ctx.resume();
             }
             Outgoing::Parts(mut parts) => {
