@@ -64,6 +64,16 @@ pub(crate) enum Part {
     File(Arc<File>, Range<u64>),
 }
 
+impl Part {
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, range) => range.end.saturating_sub(range.start),
+        }
+    }
+}
+
 /// Answers one request, once: the first answer counts. A request that is not answered at all gets a 500.
 pub struct Reply<'a, S: 'static> {
     pub(super) tx: Output<'a>,
@@ -296,11 +306,7 @@ impl<S: 'static> Reply<'_, S> {
             head.lines(lines);
         });
         if head && self.has_body(status) && !parts.is_empty() {
-            let sizes = parts.iter().map(|part| match part {
-                Part::Bytes(bytes) => bytes.len() as u64,
-                Part::File(_, range) => range.end.saturating_sub(range.start),
-            });
-            self.given.length = sizes.fold(0, u64::saturating_add);
+            self.given.length = parts.iter().map(Part::len).fold(0, u64::saturating_add);
             self.given.outgoing = Outgoing::Parts(parts.into());
         }
     }

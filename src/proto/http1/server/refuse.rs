@@ -99,7 +99,10 @@ impl<S: 'static> Http<S> {
             return;
         }
         let (who, class) = (End::who(&report.reason), report.reason.class);
-        if let Some(trace) = ex.job.as_mut().and_then(|job| job.trace.take()) {
+        if let Some(mut trace) = ex.job.as_mut().and_then(|job| job.trace.take()) {
+            let kept_back = ex.job.as_ref().map_or(0, |job| job.unsent());
+            let unsent = kept_back.saturating_add(report.reason.unsent);
+            trace.bytes_out = trace.bytes_out.saturating_sub(unsent);
             let phase = if trace.status != 0 {
                 Phase::ResponseBody
             } else if ex.held().is_some_and(|held| !held.decoder.is_done()) {

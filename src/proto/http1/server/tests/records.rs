@@ -194,3 +194,30 @@ fn deadlines_and_clients_that_leave_are_told_apart() {
         assert_eq!(short(&lines()), [("/later", 503, "TW")]);
     });
 }
+
+#[test]
+fn a_refused_body_has_the_number_of_its_request() {
+    logged(|talk, lines| {
+        talk.get("/a");
+        talk.say(b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+        talk.raw();
+        assert_eq!(lines().iter().map(|line| line.nth).collect::<Vec<_>>(), [1, 2]);
+    });
+}
+
+#[test]
+fn an_answer_that_was_cut_counts_no_more_bytes_than_were_sent() {
+    logged(|talk, lines| {
+        if talk.way != Way::Whole {
+            return;
+        }
+        talk.probe.set_room(1000);
+        talk.probe.recv(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+        talk.probe.sent_up_to(1000);
+        talk.probe.reset();
+        talk.probe.advance(S / 10);
+        let line = lines().remove(0);
+        assert_eq!(line.code, "CD");
+        assert!((500..=3000).contains(&line.bytes_out), "{line:?}");
+    });
+}
