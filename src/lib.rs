@@ -1,6 +1,8 @@
 //! **Tidemill**: an event-loop network server. One thread, one `mio::Poll`, one slab of connection state
 //! machines, each moved from *connect* through *transfer* to *teardown* purely by readiness events.
 
+#[cfg(feature = "http")]
+pub mod http;
 pub mod proto;
 pub mod reactor;
 #[cfg(feature = "http")]
@@ -19,6 +21,10 @@ mod documents {
 
     #[doc = include_str!("../docs/tasks.md")]
     mod tasks {}
+
+    #[cfg(feature = "http")]
+    #[doc = include_str!("../docs/http.md")]
+    mod http {}
 
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/http-conditional.md")]

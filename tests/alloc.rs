@@ -227,6 +227,34 @@ mod http {
         assert_eq!(super::per_exchange(hello(), REQUEST, answer()), 0);
     }
 
+    /// Routes whose answers are fixed, static, and chosen by a parameter.
+    fn routed() -> Http<u64> {
+        tidemill::http::Server::new(0u64)
+            .fixed("/", "Hello, World!")
+            .get("/static", |hits, _, _| {
+                *hits += 1;
+                "Hello, World!"
+            })
+            .get("/of/:name/*rest", |_, req, _| match req.param("name").as_deref() {
+                Some("tide") if req.param("rest").is_some() => "Hello, World!",
+                _ => "Hello, Nobody",
+            })
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn routes_with_static_answers_allocate_nothing_per_request() {
+        for path in ["/", "/static", "/of/tide/a/b"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+            // Content-Type is longer by its charset than that of the prepared answer.
+            let len = answer() + "; charset=utf-8".len();
+            assert_eq!(super::per_exchange(routed(), request.as_bytes(), len), 0, "{path}");
+            let head = request.replacen("GET", "HEAD", 1);
+            assert_eq!(super::per_exchange(routed(), head.as_bytes(), len - 13), 0, "HEAD {path}");
+        }
+    }
+
     #[test]
     fn pipelined_requests_allocate_nothing() {
         assert_eq!(super::per_exchange(hello(), &REQUEST.repeat(16), 16 * answer()), 0);

@@ -40,8 +40,13 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn start(name: &str) -> Example {
+    start_with(name, &[])
+}
+
+fn start_with(name: &str, more: &[&str]) -> Example {
     let mut child = Command::new(program(name))
         .arg("127.0.0.1:0")
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -105,58 +110,8 @@ fn echo(name: &str) {
 }
 
 #[cfg(feature = "http")]
-#[test]
-fn hello_answers_http() {
-    let example = start("hello");
-    let mut stream = example.client();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
-    assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nHello, World!"), "{all}");
-}
-
-#[cfg(feature = "http")]
-#[test]
-fn websocket_chat_serves_its_page_and_tells_who_joined_what_was_said_and_who_left() {
-    use tungstenite::{Message, client};
-    let example = start("websocket_chat");
-    let mut stream = example.client();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("new WebSocket("), "{page}");
-    let join = || client(format!("ws://{}/chat", example.at), example.client()).unwrap().0;
-    let name =
-        |member: &tungstenite::WebSocket<TcpStream>| member.get_ref().local_addr().unwrap().to_string();
-    let mut ann = join();
-    let anns = name(&ann);
-    assert_eq!(ann.read().unwrap(), Message::text(format!("* {anns} joined; 1 here")));
-    let mut bob = join();
-    let bobs = name(&bob);
-    for member in [&mut ann, &mut bob] {
-        assert_eq!(member.read().unwrap(), Message::text(format!("* {bobs} joined; 2 here")));
-    }
-    bob.send(Message::text("is anybody there?")).unwrap();
-    for member in [&mut ann, &mut bob] {
-        assert_eq!(member.read().unwrap(), Message::text(format!("{bobs}: is anybody there?")));
-    }
-    bob.close(None).unwrap();
-    while bob.read().is_ok() {}
-    assert_eq!(ann.read().unwrap(), Message::text(format!("* {bobs} left (1005)")));
-}
-
-#[cfg(feature = "http")]
-#[test]
-fn mirror_answers_with_what_it_was_asked() {
-    let example = start("mirror");
-    let mut stream = example.client();
-    let head = b"POST /a?b HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
-    stream.write_all(head).unwrap();
-    stream.write_all(b"5\r\nhello\r\n0\r\n\r\n").unwrap();
-    let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
-    assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with("\r\n\r\nPOST /a?b\nhello"), "{all}");
-}
+#[path = "examples/http.rs"]
+mod http;
 
 #[test]
 fn chat_tells_who_joined_what_was_said_and_who_left() {

@@ -165,7 +165,8 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    pub(crate) fn reborrow(&mut self) -> Input<'_> {
+    /// The same bytes for a shorter time, to be handed on by value: for handlers that pass callbacks on to others.
+    pub fn reborrow(&mut self) -> Input<'_> {
         Input { buf: self.buf }
     }
 
@@ -204,7 +205,8 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    pub(crate) fn reborrow(&mut self) -> Output<'_> {
+    /// The same buffer for a shorter time, to be handed on by value: for handlers that pass callbacks on to others.
+    pub fn reborrow(&mut self) -> Output<'_> {
         Output { buf: self.buf, starved: self.starved, open: self.open }
     }
 

@@ -38,7 +38,8 @@ impl<H: Handler> fmt::Debug for Table<'_, H> {
 }
 
 impl<H: Handler> Table<'_, H> {
-    pub(crate) fn reborrow(&mut self) -> Table<'_, H> {
+    /// The same table for a shorter time, to be handed on by value.
+    pub fn reborrow(&mut self) -> Table<'_, H> {
         Table { core: self.core, conns: self.conns, service: self.service }
     }
 

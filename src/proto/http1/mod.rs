@@ -11,6 +11,7 @@ pub mod head;
 mod reply;
 mod response;
 pub mod server;
+pub mod sse;
 
 pub(crate) use reply::Caught;
 pub(crate) use reply::Part;

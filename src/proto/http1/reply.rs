@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::encode::{DateCache, EncodeError, HeadWriter, Persist, Template, has_body, reason};
 use super::head::{Head, Method};
+use super::response::{Body, Response};
 use super::server::exchange::{Asked, Done, Gone, Outgoing, Work};
 use super::server::{Sink, Ticket};
 use crate::reactor::{Output, Peer};
@@ -171,6 +172,33 @@ impl Prepared {
             keep_10: Template::new(status, fields, Persist::KeepAlive, body)?,
             close: Template::new(status, fields, Persist::Close, body)?,
         })
+    }
+}
+
+impl Prepared {
+    /// An answer that was made as a value, whose body is bytes.
+    ///
+    /// ```
+    /// use tidemill::proto::http1::{Prepared, Response};
+    ///
+    /// let prepared = Prepared::of(&Response::from("hello").field("X-Tide", "high"))?;
+    /// # Ok::<(), tidemill::proto::http1::encode::EncodeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Prepared::new`]; [`EncodeError::BadValue`] for a body that is no bytes.
+    pub fn of(response: &Response) -> Result<Self, EncodeError> {
+        let body: &[u8] = match &response.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+            Body::File(..) | Body::Pieces(..) => return Err(EncodeError::BadValue),
+        };
+        let text = std::str::from_utf8(response.lines()?).unwrap_or_default();
+        let mut fields: Vec<(&str, &[u8])> = Vec::new();
+        fields.extend(response.typed.map(|kind| ("Content-Type", kind.as_bytes())));
+        let lines = text.split_terminator("\r\n").filter_map(|line| line.split_once(": "));
+        fields.extend(lines.map(|(name, value)| (name, value.as_bytes())));
+        Self::new(response.status(), &fields, body)
     }
 }
 

@@ -10,7 +10,7 @@ use super::listing::Page;
 use super::represent::{Representation, Seen};
 use super::{
     AcceptEncoding, Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, gzip, location, plan,
-    waiting,
+    relative_location, waiting,
 };
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
@@ -45,8 +45,9 @@ impl App for FileApp {
 }
 
 impl Files {
-    /// Answers `request` with the file that `path` leads to: its own path as it came in, or one that a rewriting put in
-    /// its place. GET and HEAD are answered in full, `OPTIONS *` too, other methods with 405 or 501.
+    /// Answers `request` with the file that `path` leads to: its own path as it came in, the end of it, from a slash on, when
+    /// files are served under a prefix, or one that a rewriting put in its place. GET and HEAD are answered in full,
+    /// `OPTIONS *` too, other methods with 405 or 501.
     ///
     /// Work that may take long is done with [`Reply::offload`]: then nothing is answered yet, and this is to be called
     /// anew with the same request. It keeps nothing between the calls but what any request may use, so that a request
@@ -82,7 +83,11 @@ impl Files {
             Lookup::Found(entry) if entry.varies() => self.negotiate(&entry, true, request, reply),
             Lookup::Found(entry) => answer(&entry, request, reply),
             Lookup::Redirect(rel) => {
-                let location = location(&rel, request.head.query);
+                let location = if path.len() == head.path.len() {
+                    location(&rel, head.query)
+                } else {
+                    relative_location(&rel, head.query)
+                };
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
             Lookup::Listed(listing) => send_listing(&listing, request.head, reply),

@@ -2,7 +2,7 @@
 //! for a disk.
 //!
 //! Owns the kinds of file systems and the question whether a file's bytes are in memory. Never opens or reads for
-//! anybody else. `docs/files.md` has the whole plan.
+//! anybody else. `docs/slow-disks.md` has the whole plan.
 
 use std::fs::File;
 use std::io::IoSliceMut;

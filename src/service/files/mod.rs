@@ -51,6 +51,6 @@ pub use options::{Hidden, Options, OptionsError, Symlinks};
 pub use path::{PathError, RelPath, Resolved};
 pub use plan::{Plan, plan};
 pub(crate) use redirect::{encode_path, encode_query};
-pub use redirect::{error_page, escape_html, location};
+pub use redirect::{error_page, escape_html, location, relative_location};
 pub use root::{OpenError, Opened, Resolver, Root};
 pub use validator::{BadTag, Validators};

@@ -52,6 +52,15 @@ pub(crate) fn encode_query(query: &[u8]) -> impl Iterator<Item = &str> {
     percent_encode(query, IN_QUERY)
 }
 
+/// As [`location`], relative to the path that was asked for: `./`, the last segment, `/`. For a root that is not at `/`;
+/// it can lead to no other host either.
+pub fn relative_location(rel: &RelPath, query: Option<&[u8]>) -> String {
+    let whole = location(rel, query);
+    let path = whole.find('?').unwrap_or(whole.len());
+    let name = whole.get(..path).unwrap_or_default().trim_end_matches('/').rfind('/').unwrap_or(0);
+    format!(".{}", whole.get(name..).unwrap_or_default())
+}
+
 /// One name as it stands in a path: every byte that could end it or mean something else is encoded.
 pub(super) fn segment(name: &[u8]) -> String {
     percent_encode(name, IN_SEGMENT).to_string()

@@ -78,6 +78,33 @@ impl<S: 'static> Reply<'_, S> {
         pushes
     }
 
+    /// Sends an interim answer before the final one, such as `103 Early Hints` (RFC 8297) or `102 Processing`. Whether it
+    /// was sent: not to an HTTP/1.0 client, which knows none (RFC 9110 section 15.2), not behind the answer, not with a
+    /// bad field or a status other than 102 to 199, and not without room.
+    ///
+    /// ```
+    /// use tidemill::proto::http1::Reply;
+    ///
+    /// fn page<S: 'static>(reply: &mut Reply<'_, S>) {
+    ///     reply.interim(103, &[("Link", b"</style.css>; rel=preload; as=style")]);
+    ///     reply.respond("the page itself");
+    /// }
+    /// ```
+    pub fn interim(&mut self, status: u16, fields: &[(&str, &[u8])]) -> bool {
+        if self.asked.is_old || self.is_answered() || !(102..200).contains(&status) {
+            return false;
+        }
+        let mut head = HeadWriter::new(self.tx.spare(), status, self.date);
+        for (name, value) in fields {
+            head.field(name, value);
+        }
+        let written = head.finish();
+        if let Ok(n) = written {
+            self.tx.commit(n);
+        }
+        written.is_ok()
+    }
+
     /// Leaves the answer for later: [`Cx::respond`] or a [`Responder`](super::super::Responder) gives it, by the ticket.
     /// What the client sends meanwhile waits in the kernel. Not answered within `answer_timeout`, it is a 503.
     pub fn later(&mut self) -> Ticket {

@@ -22,17 +22,16 @@ fn plant(dir: &Path, name: &str, content: &[u8], mtime: u64) {
 }
 
 fn found(files: &mut Files, path: &str, turn: u64) -> Arc<Entry> {
-    match files.lookup_waiting(path.as_bytes(), turn, LATER) {
-        Lookup::Found(entry) => entry,
-        other => panic!("{other:?}"),
-    }
+    let found = files.lookup_waiting(path.as_bytes(), turn, LATER);
+    let Lookup::Found(entry) = found else { panic!("{found:?}") };
+    entry
 }
 
 /// What is to be sent, after a look at the disk if one is needed.
 fn represented(files: &mut Files, origin: &Arc<Entry>, accept: &AcceptEncoding, turn: u64) -> Representation {
     match files.represent(origin, accept, turn, LATER) {
         Representation::Beside(look) => files.seen(look.run(), accept, turn),
-        known => known,
+        known @ (Representation::Ready(_) | Representation::Gzip) => known,
     }
 }
 

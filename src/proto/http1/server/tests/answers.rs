@@ -151,3 +151,16 @@ fn a_peer_that_reads_slowly_is_waited_for() {
         assert!(talk.probe.closed().is_none());
     });
 }
+
+#[test]
+fn an_interim_answer_comes_before_the_final_one_and_never_to_an_old_client() {
+    super::desk::each(|talk| {
+        talk.get("/hints");
+        let answers = talk.heard(&["GET"]);
+        assert_eq!((answers[0].status, answers[0].field("Link")), (103, Some("</a>")));
+        assert_eq!((answers[1].status, answers[1].text()), (200, "true"));
+        talk.say(b"GET /hints HTTP/1.0\r\n\r\n");
+        let answers = talk.heard(&["GET"]);
+        assert_eq!((answers.len(), answers[0].text()), (1, "false"));
+    });
+}

@@ -115,6 +115,16 @@ impl App for Desk {
                     reply.sink(Box::new(Taker { mode: path.to_owned(), left: 0 }));
                 }
             },
+            "/hints" => {
+                let sent = reply.interim(103, &[("Link", b"</a>")]);
+                assert!(
+                    !reply.interim(200, &[])
+                        && !reply.interim(101, &[])
+                        && !reply.interim(103, &[("A B", b"")])
+                );
+                reply.respond(format!("{sent}"));
+                assert!(!reply.interim(103, &[]));
+            }
             "/big" => reply.respond(Response::bytes(pattern(200_000))),
             _ => {
                 let text = format!("{path} {}", request.body.escape_ascii());

@@ -88,8 +88,7 @@ fn head_gets_the_head_of_a_deferred_answer_and_old_clients_their_end() {
 
 #[test]
 fn an_answer_that_does_not_come_is_a_503_and_the_caller_is_told() {
-    let mut config = HttpConfig::default();
-    config.answer_timeout = Some(5 * S);
+    let config = HttpConfig { answer_timeout: Some(5 * S), ..HttpConfig::default() };
     each_with(&config, |talk| {
         talk.get("/later");
         talk.probe.advance(5 * S - S / 100);
@@ -104,8 +103,7 @@ fn an_answer_that_does_not_come_is_a_503_and_the_caller_is_told() {
 
 #[test]
 fn the_answers_time_ends_with_it() {
-    let mut config = HttpConfig::default();
-    config.answer_timeout = Some(2 * S);
+    let config = HttpConfig { answer_timeout: Some(2 * S), ..HttpConfig::default() };
     each_with(&config, |talk| {
         for _ in 0..3 {
             talk.get("/timer");

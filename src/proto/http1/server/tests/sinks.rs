@@ -143,8 +143,7 @@ fn a_sink_may_answer_later() {
 
 #[test]
 fn a_slow_sender_is_cut_but_a_parked_sink_is_not_its_fault() {
-    let mut config = HttpConfig::default();
-    config.body_rate_min = 1000;
+    let config = HttpConfig { body_rate_min: 1000, ..HttpConfig::default() };
     each_with(&config, |talk| {
         talk.say(&[post("/park", 6), b"abc".to_vec()].concat());
         talk.probe.advance(100 * S);
