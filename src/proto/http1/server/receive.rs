@@ -283,6 +283,11 @@ impl<S: 'static> Http<S> {
             trace.bytes_in += held.received - before;
         }
         match decoded {
+            // Its sink has answered in this very call: what it was given counts, however the bytes came.
+            Err(_) if held.sink.is_some() && self.shared.is_answered(ticket) => {
+                ctx.rx.consume(usize::MAX);
+                Next::Wait
+            }
             Err(fault) if held.answered => {
                 ex.job = None;
                 ctx.close_as(fault.class);

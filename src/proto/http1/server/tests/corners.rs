@@ -35,6 +35,7 @@ impl App for Odd {
                 None => reply.sink(Box::new(Store)),
                 Some(stored) => reply.respond(format!("stored {stored:?}")),
             },
+            b"/early" => reply.sink(Box::new(Early)),
             b"/again" => reply.sink(Box::new(Store)),
             b"/asked" => match reply.take_done::<()>() {
                 None => reply.offload(|| ()),
@@ -64,6 +65,20 @@ impl Sink<Odd> for Waker {
 
     fn on_end(self: Box<Self>, odd: &mut Odd, reply: &mut Reply<'_, Odd>, _: &mut Cx<'_, Odd>) {
         reply.respond(format!("took {}", odd.taken.len()));
+    }
+}
+
+/// Answers at the first piece.
+struct Early;
+
+impl Sink<Odd> for Early {
+    fn on_data(&mut self, _: &mut Odd, _: &[u8], cx: &mut Cx<'_, Odd>) -> Flow {
+        cx.respond(cx.ticket(), (403, "enough"));
+        Flow::Go
+    }
+
+    fn on_end(self: Box<Self>, _: &mut Odd, reply: &mut Reply<'_, Odd>, _: &mut Cx<'_, Odd>) {
+        reply.status(200);
     }
 }
 
@@ -163,6 +178,19 @@ fn a_sink_may_ask_a_thread_at_its_end_and_the_application_answers() {
         talk.probe.advance(S / 10);
         assert_eq!(talk.one().status, 500, "asked for a thread without end");
     });
+}
+
+#[test]
+fn an_early_answer_counts_though_the_rest_is_malformed_or_too_large() {
+    for body in [&b"3\r\nabcX"[..], b"1\r\na\r\nfffffff\r\n", b"3\r\nabc\r\nzz"] {
+        each(|talk| {
+            let head = b"POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            talk.say(&[head, body].concat());
+            let answer = talk.one();
+            assert_eq!((answer.status, answer.closes()), (403, true), "{}", body.escape_ascii());
+            assert_eq!(talk.ended(), "finished");
+        });
+    }
 }
 
 #[test]
