@@ -13,6 +13,7 @@ use crate::proto::http1::{
 #[derive(Default)]
 struct Odd {
     taken: Vec<u8>,
+    ready: bool,
 }
 
 fn each(script: impl FnMut(&mut Talk<Odd>)) {
@@ -28,7 +29,7 @@ impl App for Odd {
         }
     }
 
-    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+    fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, cx: &mut Cx<'_, Self>) {
         match request.head.path {
             b"/sink" | b"/collected" => reply.sink(Box::new(Waker)),
             b"/store" => match reply.take_done::<usize>() {
@@ -42,6 +43,10 @@ impl App for Odd {
                 Some(_) => reply.sink(Box::new(Waker)),
             },
             b"/steps" => reply.pull(Response::new(200), Some(200_000), Box::new(Steps(200))),
+            b"/restless" => {
+                cx.post(|odd, _| odd.ready = true);
+                reply.pull(Response::new(200), None, Box::new(Restless(0)));
+            }
             b"/nothing" => reply.respond(Response::pieces([b"text".to_vec()]).with_status(204)),
             b"/upgrade" => match reply.take_done::<()>() {
                 None => reply.offload(|| ()),
@@ -110,6 +115,21 @@ impl Source<Odd> for Steps {
             self.0 -= 1;
         }
         Pull::More
+    }
+}
+
+/// Wakes itself until a task has done its part, or it has lost patience.
+struct Restless(u32);
+
+impl Source<Odd> for Restless {
+    fn pull(&mut self, odd: &mut Odd, body: &mut BodyWriter<'_>, cx: &mut Cx<'_, Odd>) -> Pull {
+        self.0 += 1;
+        if odd.ready || self.0 > 50_000 {
+            body.write(if odd.ready { b"ready" } else { b"never" });
+            return Pull::End;
+        }
+        cx.wake(cx.ticket());
+        Pull::Wait
     }
 }
 
@@ -210,6 +230,15 @@ fn a_source_that_gives_one_item_a_call_is_asked_until_it_ends() {
             talk.probe.advance(Duration::from_millis(10));
         }
         assert_eq!(talk.one().body.len(), 200_000);
+    });
+}
+
+#[test]
+fn a_source_that_wakes_itself_leaves_the_loop_to_others() {
+    each(|talk| {
+        talk.say(b"GET /restless HTTP/1.1\r\nHost: a\r\n\r\n");
+        talk.probe.advance(S / 10);
+        assert_eq!(talk.one().text(), "ready");
     });
 }
 
