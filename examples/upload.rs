@@ -47,12 +47,12 @@ impl Drop for Upload {
 }
 
 impl App {
-    fn begin(&mut self, request: &Request<'_>, cx: &mut Cx<'_, Self>) -> Result<Answer<Self>, Answer<Self>> {
+    fn begin(&mut self, request: &Request<'_>, cx: &mut Cx<'_, Self>) -> Result<Answer<Self>, Response> {
         // A name is one segment of the path and holds no slash. A dot in front is for our own files.
         let name = request.param("name").filter(|name| !name.starts_with('.')).ok_or(400u16)?;
         self.made += 1;
         let part = self.dir.join(format!(".{}-{}.part", std::process::id(), self.made));
-        let file = Arc::new(File::options().write(true).create_new(true).open(&part)?);
+        let file = Arc::new(File::options().write(true).create_new(true).open(&part).map_err(|_| 500u16)?);
         let name = self.dir.join(&*name);
         let buffer = Vec::with_capacity(PIECE);
         let upload = Upload { file, part, name, buffer, at: 0, in_flight: 0, waits: false, whole: false };

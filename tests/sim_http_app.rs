@@ -55,7 +55,7 @@ impl Source<App> for Slow {
         if self.at == self.bytes.len() {
             return Pull::End;
         }
-        if self.at % 3 == 0 {
+        if self.at.is_multiple_of(3) {
             let ticket = cx.ticket();
             cx.call_later(MS, move |_, cx| {
                 cx.wake(ticket);
@@ -72,7 +72,7 @@ struct Counter(usize);
 impl Sink<App> for Counter {
     fn on_data(&mut self, _: &mut App, bytes: &[u8], cx: &mut Cx<'_, App>) -> Flow {
         self.0 += bytes.len();
-        if self.0 % 2 == 0 {
+        if self.0.is_multiple_of(2) {
             return Flow::Go;
         }
         let ticket = cx.ticket();
@@ -90,6 +90,20 @@ impl Sink<App> for Counter {
     fn on_gone(self: Box<Self>, app: &mut App, _: Option<&'static Class>, _: &mut Cx<'_, App>) {
         app.sinks -= 1;
     }
+}
+
+/// Writes so many times, a millisecond apart, and ends.
+fn say_more(cx: &mut Cx<'_, App>, ticket: Ticket, times: u32) {
+    cx.call_later(MS, move |_, cx| {
+        if cx.write_whole(ticket, b"more") == Some(false) {
+            cx.abort(ticket);
+        }
+        if times > 1 {
+            say_more(cx, ticket, times - 1);
+        } else {
+            cx.end(ticket);
+        }
+    });
 }
 
 fn server(config: HttpConfig) -> Http<App> {
@@ -121,16 +135,7 @@ fn server(config: HttpConfig) -> Http<App> {
         .get("/stream", |app, _, cx| {
             let ticket = cx.ticket();
             app.begin(ticket);
-            for n in 1..4 {
-                cx.call_later(n * MS, move |_, cx| {
-                    if cx.write_whole(ticket, b"more") == Some(false) {
-                        cx.abort(ticket);
-                    }
-                    if n == 3 {
-                        cx.end(ticket);
-                    }
-                });
-            }
+            say_more(cx, ticket, 3);
             Answer::stream("some", StreamOptions::default()).on_gone(gone(ticket))
         })
         .get("/pull/:n", |_, req, _| {
@@ -194,7 +199,7 @@ fn ask(rng: &mut Rng, most: usize) -> Ask {
 fn take(got: &[u8]) -> Option<(u16, Vec<u8>, Option<usize>)> {
     let mut fields = [httparse::EMPTY_HEADER; 16];
     let mut head = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(at) = head.parse(got).expect("an answer is malformed") else {
+    let httparse::Status::Complete(at) = head.parse(got).unwrap() else {
         return None;
     };
     let value = |name: &str| head.headers.iter().find(|field| field.name == name).map(|field| field.value);
@@ -233,14 +238,16 @@ struct Client {
     peer: Option<SimPeer>,
     /// It goes away, by a reset or not, when so many bytes have come.
     leaves: Option<(usize, bool)>,
+    /// The server has deadlines, and may say so instead of answering.
+    hurried: bool,
     failed: bool,
 }
 
 impl Client {
-    fn new(world: &World, at: &Endpoint, rng: &mut Rng, most: usize, may_leave: bool) -> Self {
+    fn new(world: &World, at: &Endpoint, rng: &mut Rng, most: usize, hurried: bool) -> Self {
         let mut asks: Vec<Ask> = (0..rng.between(1, 6)).map(|_| ask(rng, most)).collect();
-        let mut leaves = (may_leave && rng.chance(400)).then(|| (rng.size(3 * most), rng.chance(500)));
-        if may_leave && rng.chance(300) {
+        let mut leaves = (rng.chance(400)).then(|| (rng.size(3 * most), rng.chance(500)));
+        if rng.chance(300) {
             let bytes = b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
             asks.push(Ask { bytes, status: 200, body: b"data: hello\n\n".to_vec() });
             leaves = leaves.or(Some((usize::MAX, rng.chance(500))));
@@ -248,7 +255,7 @@ impl Client {
         let bytes = asks.iter().flat_map(|ask| ask.bytes.clone()).collect();
         let peer = world.dial(at).ok();
         let failed = peer.is_none();
-        Self { asks, bytes, at: 0, answered: 0, got: Vec::new(), peer, leaves, failed }
+        Self { asks, bytes, at: 0, answered: 0, got: Vec::new(), peer, leaves, hurried, failed }
     }
 
     fn act(&mut self, rng: &mut Rng) -> bool {
@@ -263,6 +270,11 @@ impl Client {
         let over = self.failed || peer.is_eof();
         while let Some(ask) = self.asks.get(self.answered) {
             let Some((status, body, end)) = take(&self.got) else { break };
+            if self.hurried && matches!(status, 408 | 503) {
+                // The last word on this connection, whatever was asked.
+                self.failed = true;
+                break;
+            }
             assert_eq!(status, ask.status, "{}", ask.bytes[..ask.bytes.len().min(40)].escape_ascii());
             let events = ask.bytes.starts_with(b"GET /events");
             assert!(ask.body.starts_with(&body) || events, "other bytes than those of the answer");
@@ -307,11 +319,11 @@ fn serve(seed: u64, faults: Faults, hostile: bool) {
     let at = [tcp(), unix()][seed as usize % 2].clone();
     side.reactor.listen(key, &at).unwrap();
     let mut clients: Vec<Client> =
-        (0..rng.between(1, 4)).map(|_| Client::new(&world, &at, &mut rng, most, true)).collect();
+        (0..rng.between(1, 4)).map(|_| Client::new(&world, &at, &mut rng, most, hostile)).collect();
     let mut rounds = 0u32;
     run(&world, &mut side, |side| {
         rounds += 1;
-        if rounds % 64 == 0 {
+        if rounds.is_multiple_of(64) {
             // Who is gone without a word is found out by writing to them.
             side.reactor.with(key, |http, table| {
                 http.in_task(table, |app, cx| {

@@ -144,7 +144,7 @@ impl<S: 'static> Answer<S> {
     /// let http = Server::new(Vec::<Ticket>::new()).get("/events", |listeners, _, cx| {
     ///     let ticket = cx.ticket();
     ///     listeners.push(ticket);
-    ///     Answer::events().on_gone(move |listeners, _| listeners.retain(|one| *one != ticket))
+    ///     Answer::events().on_gone(move |listeners: &mut Vec<Ticket>, _| listeners.retain(|one| *one != ticket))
     /// });
     /// ```
     pub fn events() -> Self {
@@ -274,7 +274,7 @@ impl<S: 'static> Answer<S> {
 fn failed(error: TaskError) -> Response {
     match error {
         TaskError::Full => Response::from(503).field("Retry-After", "1"),
-        _ => Response::from(500),
+        TaskError::Panicked | TaskError::TimedOut | TaskError::Cancelled => Response::from(500),
     }
 }
 

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_corners_are_as_the_standard_says() {
-        let table: &[(&[u8], &[(&str, &str)])] = &[
+        type Pairs = &'static [(&'static str, &'static str)];
+        let table: &[(&[u8], Pairs)] = &[
             (b"", &[]),
             (b"&&", &[]),
             (b"a", &[("a", "")]),

@@ -266,7 +266,7 @@ impl<S: 'static> Server<S> {
     /// # use tidemill::http::Server;
     /// use tidemill::service::files::{Files, Limits, Root};
     ///
-    /// let files = Files::new(Root::open("site")?, Limits::default());
+    /// let files = Files::new(Root::open("site".as_ref())?, Limits::default());
     /// let http = Server::new(()).files("/static/", files);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -403,7 +403,7 @@ impl<S: 'static> Server<S> {
     /// ```
     /// # use tidemill::http::{Method, Server};
     /// let http = Server::new(()).direct(Method::Get, "/slow", |_, _, reply, _| match reply.take_done::<u64>() {
-    ///     None => reply.offload(|| (1..1_000_000u64).sum()),
+    ///     None => reply.offload(|| (1..1_000_000u64).sum::<u64>()),
     ///     Some(Ok(sum)) => reply.respond(format!("{sum}\n")),
     ///     Some(Err(_)) => reply.status(503),
     /// });

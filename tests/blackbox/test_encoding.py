@@ -155,7 +155,7 @@ def test_ranges_are_cut_from_the_representation_that_was_chosen(start, coded, fl
 @pytest.mark.parametrize("flags", [ALL, ("--gzip",)], ids=["beside", "on the fly"])
 def test_several_ranges_of_a_coded_representation_are_answered_with_the_whole(start, coded, flags):
     server = start("serve", coded, *flags)
-    answer = ask(server, "/app.js", "Accept-Encoding: gzip", "Range: bytes=0-1, 900-901")
+    answer = ask(server, "/app.js", "Accept-Encoding: gzip", "Range: bytes=0-1, 120-121")
     assert (answer.status, coding(answer), decoded(answer)) == (200, "gzip", PLAIN)
     plain = ask(server, "/app.js", "Range: bytes=0-1, 900-901")
     assert plain.status == 206 and plain["content-type"].startswith("multipart/byteranges")

@@ -160,8 +160,7 @@ fn bodies_are_collected_up_to_the_routes_bound_and_one_byte_more_is_413() {
     let chunked = "POST /small\nTransfer-Encoding: chunked\n\n";
     assert_eq!(both(site, &format!("{chunked}5\r\n12345\r\n0\r\n\r\n")), (200, "12345".to_owned()));
     assert_eq!(both(site, &format!("{chunked}5\r\n12345\r\n1\r\n6\r\n0\r\n\r\n")).0, 413);
-    let mut config = crate::http::HttpConfig::default();
-    config.body_bytes_max = 2;
+    let config = crate::http::HttpConfig { body_bytes_max: 2, ..Default::default() };
     let small = move || {
         Server::new(()).config(config.clone()).post("/", |_, req, _| req.body().to_vec()).build().unwrap()
     };

@@ -66,7 +66,6 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Its length in bytes.
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

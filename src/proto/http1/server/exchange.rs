@@ -141,8 +141,8 @@ impl<S> Job<S> {
         self.rest.is_some() || !matches!(self.outgoing, Outgoing::Idle)
     }
 
-    /// Bytes of the answer that have not reached the transmit buffer, as far as they are known.
-    pub(super) fn unsent(&self) -> u64 {
+    /// Bytes of the answer that have not been written yet.
+    pub(super) fn left(&self) -> u64 {
         let rest = self.rest.as_ref().map_or(0, |rest| rest.bytes().len() as u64);
         let Outgoing::Parts(parts) = &self.outgoing else { return rest };
         parts.iter().map(Part::len).fold(rest, u64::saturating_add)

@@ -7,7 +7,7 @@ use super::exchange::{Exchange, Outgoing, Ticket, Trace};
 use super::record::{End, Phase, Record, Times};
 use super::{Cx, Http};
 use crate::reactor::class::Class;
-use crate::reactor::{ConnId, Ctx, Report, Table, Time, close};
+use crate::reactor::{ConnId, Ctx, Peer, Report, Table, Time, close};
 
 impl<S: 'static> Http<S> {
     /// Answers a fault, if there is room, and closes: where the next request would begin is not known.
@@ -100,8 +100,8 @@ impl<S: 'static> Http<S> {
         }
         let (who, class) = (End::who(&report.reason), report.reason.class);
         if let Some(mut trace) = ex.job.as_mut().and_then(|job| job.trace.take()) {
-            let kept_back = ex.job.as_ref().map_or(0, |job| job.unsent());
-            let unsent = kept_back.saturating_add(report.reason.unsent);
+            // What was written and not sent is no part of what the client was given.
+            let unsent = report.reason.unsent.saturating_add(ex.job.as_ref().map_or(0, |job| job.left()));
             trace.bytes_out = trace.bytes_out.saturating_sub(unsent);
             let phase = if trace.status != 0 {
                 Phase::ResponseBody
@@ -111,16 +111,16 @@ impl<S: 'static> Http<S> {
                 Phase::Waiting
             };
             let end = End { who, phase };
-            self.record_trace(ex.nth, &trace, (end, class), table, report.id);
+            self.record_trace(ex.nth, &trace, (end, class), table, report);
         } else if ex.timed {
             let end = End { who, phase: Phase::RequestHead };
             let trace = Trace { times: head_times(ex, table.now()), ..Trace::default() };
-            self.record(ex.nth.wrapping_add(1), None, &trace, (end, class), table, report.id);
+            self.record(ex.nth.wrapping_add(1), None, &trace, (end, class), table, report);
         } else if ex.job.is_none() && class == Some(&close::TASK_PANICKED) {
             // Whoever was asked for the answer has panicked; the head is gone with the receive buffer.
             let end = End { who, phase: Phase::Waiting };
             let trace = Trace { times: head_times(ex, ex.began), ..Trace::default() };
-            self.record(ex.nth, None, &trace, (end, class), table, report.id);
+            self.record(ex.nth, None, &trace, (end, class), table, report);
         }
     }
 
@@ -168,7 +168,7 @@ impl<S: 'static> Http<S> {
         trace: &Trace,
         end: (End, Option<&'static Class>),
         table: &Table<'_, Self>,
-        conn: ConnId,
+        conn: impl Into<Whose>,
     ) {
         let (mut store, mut fresh) = (FieldStore::new(), Progress::default());
         let head = match head::parse(&trace.head, &self.shared.config.head, &mut fresh, &mut store) {
@@ -185,14 +185,15 @@ impl<S: 'static> Http<S> {
         trace: &Trace,
         (end, class): (End, Option<&'static Class>),
         table: &Table<'_, Self>,
-        conn: ConnId,
+        conn: impl Into<Whose>,
     ) {
+        let Whose(conn, peer) = conn.into();
         let Some(log) = &mut self.shared.log else { return };
         let (request, response) = trace.times.parts(table.now(), trace.bytes_out > 0);
         log.record(&Record {
             head,
             conn,
-            peer: table.peer(conn).unwrap_or(crate::reactor::Peer::Unknown),
+            peer: peer.or_else(|| table.peer(conn)).unwrap_or(Peer::Unknown),
             unix_time: table.unix_time(),
             nth,
             status: trace.status,
@@ -203,6 +204,21 @@ impl<S: 'static> Http<S> {
             end,
             class,
         });
+    }
+}
+
+/// A connection, and its peer if the table knows it no more.
+struct Whose(ConnId, Option<Peer>);
+
+impl From<ConnId> for Whose {
+    fn from(id: ConnId) -> Self {
+        Self(id, None)
+    }
+}
+
+impl From<&Report> for Whose {
+    fn from(report: &Report) -> Self {
+        Self(report.id, Some(report.peer))
     }
 }
 
