@@ -71,7 +71,7 @@ impl<S: 'static> Http<S> {
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
         let mut given = self.ask(&head, &[], true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         if given.sink.is_some() {
-            given = self.end_sink(asked, given, true, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+            given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         }
         // A client that did not ask for the end may have sent more by the time it reads of it.
         ex.lingers |= asked.keep_alive && !given.keep;
@@ -394,8 +394,7 @@ impl<S: 'static> Http<S> {
             self.ask(&head, &held.body, true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket)
         };
         if given.sink.is_some() {
-            let is_empty = held.received == 0;
-            given = self.end_sink(asked, given, is_empty, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+            given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         }
         ex.lingers |= asked.keep_alive && !given.keep;
         if given.work.is_some() {
@@ -404,31 +403,27 @@ impl<S: 'static> Http<S> {
         self.settle(ex, ctx, asked, given)
     }
 
-    /// A sink was given for a body that is over. Where there was none (`is_empty`) it is ended at once; else its bytes
-    /// have gone elsewhere, and the application is mistaken.
+    /// A sink was given for a body that is over, or is none: it is ended at once.
     #[cold]
     fn end_sink(
         &mut self,
         asked: Asked,
         given: Given<S>,
-        is_empty: bool,
         mut tx: Output<'_>,
         mut table: Table<'_, Self>,
         ticket: Ticket,
     ) -> Given<S> {
         let Given { sink, gone, .. } = given;
-        let mut ended = None;
-        if let Some(sink) = sink.filter(|_| is_empty) {
-            let (tx, table) = (tx.reborrow(), table.reborrow());
-            let given = self.with_reply(asked, true, None, tx, table, ticket, |_, state, reply, cx| {
+        let (now, then) = (tx.reborrow(), table.reborrow());
+        let mut given = self.with_reply(asked, true, None, now, then, ticket, |_, state, reply, cx| {
+            if let Some(sink) = sink {
                 sink.on_end(state, reply, cx);
-            });
-            ended = Some(given).filter(|given| given.sink.is_none());
-        }
-        let mut given = ended.unwrap_or_else(|| {
-            log::error!("a sink was given for a request whose body is not streamed");
-            self.with_reply(asked, true, None, tx, table, ticket, |_, _, reply, _| reply.status(500))
+            }
         });
+        if given.sink.is_some() {
+            log::error!("a sink answered with a sink");
+            given = self.with_reply(asked, true, None, tx, table, ticket, |_, _, reply, _| reply.status(500));
+        }
         given.gone = given.gone.or(gone);
         given
     }
