@@ -104,10 +104,18 @@ impl<S: 'static> Http<S> {
             if ticket.id != ctx.id() || ticket.nth != ex.nth {
                 continue;
             }
-            if let Command::Write(bytes) = command {
-                self.write_own(ex, ctx, &bytes);
-            } else if ex.take(command) {
-                self.go_on(ex, ctx);
+            match command {
+                Command::Write(bytes) => self.write_own(ex, ctx, &bytes),
+                // Whoever wakes itself at every call must not keep the loop to itself: a turn has its end.
+                Command::Wake if ex.take(Command::Wake) => {
+                    ctx.table.wake(ctx.id);
+                }
+                Command::Wake => {}
+                said @ (Command::Respond(_) | Command::End) => {
+                    if ex.take(said) {
+                        self.go_on(ex, ctx);
+                    }
+                }
             }
         }
     }

@@ -183,10 +183,6 @@ impl<S: 'static, W: WebSocket<S>> Raw<S> for Session<W> {
         // Pings find out whether the peer lives; without them the idle deadline of the listener does.
         io.set_busy(self.terms.bounds.ping_interval.is_some());
         self.tell(state, io, |handler, state, socket| handler.on_open(state, socket));
-        if io.is_draining() {
-            // The drain may have been told to this connection when it still was an HTTP request.
-            self.on_drain(state, io);
-        }
         self.flush(io);
         self.arm(io);
     }

@@ -101,6 +101,7 @@ impl Entry {
         is_at_rest: bool,
         body: Body,
     ) -> Self {
+        let validators = if shape.varies(size) { validators.of_many() } else { validators };
         let mut fields = format!("ETag: {}\r\n", validators.etag());
         if let Some(date) = validators.last_modified() {
             fields.extend(["Last-Modified: ", &date, "\r\n"]);

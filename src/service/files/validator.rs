@@ -125,6 +125,12 @@ impl Validators {
 }
 
 impl Validators {
+    /// The same of one of several representations, which may share their date: then it says nothing about the bytes of
+    /// either, and no range can rest on it (RFC 9110 8.8.2.2).
+    pub(super) fn of_many(self) -> Self {
+        Self { is_date_strong: false, ..self }
+    }
+
     /// Those of another representation of the same state, whose tag has `mark` within its quotes at the end. The mark
     /// holds no quote. As long as the bytes follow from the state and the mark, the tag is as strong as it was.
     pub(super) fn marked(&self, mark: &str) -> Self {

@@ -19,6 +19,14 @@ pub(super) struct Shared {
     pub(super) inbox: VecDeque<(Ticket, Command)>,
 }
 
+impl Shared {
+    /// Whether the callback that is running has answered its own request by its ticket.
+    pub(super) fn is_answered(&self, ticket: Ticket) -> bool {
+        let answers = |(to, said): &(Ticket, Command)| *to == ticket && matches!(said, Command::Respond(_));
+        self.inbox.iter().any(answers)
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).field("logs", &self.log.is_some()).finish()

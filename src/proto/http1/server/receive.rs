@@ -69,7 +69,10 @@ impl<S: 'static> Http<S> {
         let asked = Asked::of(&head);
         let now = ctx.table.now();
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
-        let given = self.ask(&head, &[], true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        let mut given = self.ask(&head, &[], true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        if given.sink.is_some() {
+            given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        }
         // A client that did not ask for the end may have sent more by the time it reads of it.
         ex.lingers |= asked.keep_alive && !given.keep;
         let consumed = head.consumed;
@@ -177,6 +180,8 @@ impl<S: 'static> Http<S> {
         let asked = Asked::of(&head);
         let at_once = matches!(plan, BodyPlan::Refuse | BodyPlan::Stream(_));
         if too_large && plan != BodyPlan::Refuse {
+            // The log counts a request that is refused at its head by itself.
+            ex.nth = ex.nth.wrapping_sub(1);
             self.refuse(ex, ctx, &fault::BODY_TOO_LARGE, asked.head_only);
             return Next::Wait;
         }
@@ -278,6 +283,11 @@ impl<S: 'static> Http<S> {
             trace.bytes_in += held.received - before;
         }
         match decoded {
+            // Its sink has answered in this very call: what it was given counts, however the bytes came.
+            Err(_) if held.sink.is_some() && self.shared.is_answered(ticket) => {
+                ctx.rx.consume(usize::MAX);
+                Next::Wait
+            }
             Err(fault) if held.answered => {
                 ex.job = None;
                 ctx.close_as(fault.class);
@@ -326,7 +336,7 @@ impl<S: 'static> Http<S> {
             if *received > max {
             } else if collect {
                 body.extend_from_slice(bytes);
-            } else if let Some(sink) = sink.as_mut().filter(|_| shared.inbox.is_empty()) {
+            } else if let Some(sink) = sink.as_mut().filter(|_| !shared.is_answered(ticket)) {
                 let mut cx = Cx { table: table.reborrow(), shared, ticket };
                 *parked |= sink.on_data(state, bytes, &mut cx) == Flow::Wait;
             }
@@ -347,7 +357,7 @@ impl<S: 'static> Http<S> {
             return Next::Go;
         }
         // The sink has answered early by its ticket, or is about to be asked.
-        if !self.shared.inbox.is_empty() && ex.job().has_sink() {
+        if self.shared.is_answered(Ticket { id: ctx.id, nth: ex.nth }) && ex.job().has_sink() {
             return Next::Wait;
         }
         if let Some(delay) = self.shared.config.delay {
@@ -367,15 +377,6 @@ impl<S: 'static> Http<S> {
     ) -> Next {
         let Some(mut held) = ex.job.as_mut().and_then(|job| job.held.take()) else { return Next::Go };
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
-        if let Some(sink) = held.sink.take() {
-            let asked = ex.job().asked;
-            let (tx, table) = (ctx.tx.reborrow(), ctx.table.reborrow());
-            let given = self.with_reply(asked, true, None, tx, table, ticket, |_, state, reply, cx| {
-                sink.on_end(state, reply, cx);
-            });
-            ex.lingers |= asked.keep_alive && !given.keep;
-            return self.settle(ex, ctx, asked, given);
-        }
         let (mut store, mut fresh) = (FieldStore::new(), Progress::default());
         let Ok(Status::Complete(head)) =
             head::parse(&held.head, &self.shared.config.head, &mut fresh, &mut store)
@@ -384,12 +385,47 @@ impl<S: 'static> Http<S> {
             return Next::Wait;
         };
         let asked = Asked::of(&head);
-        let given = self.ask(&head, &held.body, true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        let mut given = if let Some(sink) = held.sink.take() {
+            let (tx, table) = (ctx.tx.reborrow(), ctx.table.reborrow());
+            self.with_reply(asked, true, None, tx, table, ticket, |_, state, reply, cx| {
+                sink.on_end(state, reply, cx);
+            })
+        } else {
+            self.ask(&head, &held.body, true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket)
+        };
+        if given.sink.is_some() {
+            given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        }
         ex.lingers |= asked.keep_alive && !given.keep;
         if given.work.is_some() {
             ex.job().held = Some(held);
         }
         self.settle(ex, ctx, asked, given)
+    }
+
+    /// A sink was given for a body that is over, or is none: it is ended at once.
+    #[cold]
+    fn end_sink(
+        &mut self,
+        asked: Asked,
+        given: Given<S>,
+        mut tx: Output<'_>,
+        mut table: Table<'_, Self>,
+        ticket: Ticket,
+    ) -> Given<S> {
+        let Given { sink, gone, .. } = given;
+        let (now, then) = (tx.reborrow(), table.reborrow());
+        let mut given = self.with_reply(asked, true, None, now, then, ticket, |_, state, reply, cx| {
+            if let Some(sink) = sink {
+                sink.on_end(state, reply, cx);
+            }
+        });
+        if given.sink.is_some() {
+            log::error!("a sink answered with a sink");
+            given = self.with_reply(asked, true, None, tx, table, ticket, |_, _, reply, _| reply.status(500));
+        }
+        given.gone = given.gone.or(gone);
+        given
     }
 
     /// A bare status, where the application's own answer cannot be used.

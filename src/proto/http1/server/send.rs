@@ -6,7 +6,7 @@ use super::cx::Command;
 use super::exchange::{Asked, Exchange, Outgoing, Ticket, Work};
 use super::receive::Next;
 use super::stream::{BodyWriter, Coding, Pull, Push};
-use super::{Cx, Http, Sink};
+use super::{Cx, Http};
 use crate::reactor::Ctx;
 
 /// How often a request may ask for a thread.
@@ -62,9 +62,6 @@ impl<S: 'static> Http<S> {
         asked: Asked,
         mut given: Given<S>,
     ) -> Next {
-        if let Some(sink) = given.sink.take() {
-            return self.end_at_once(ex, ctx, asked, given, sink);
-        }
         ex.closing = !given.keep;
         if let (None, None, Outgoing::Idle, None, None) =
             (&ex.job, &given.rest, &given.outgoing, &given.work, &given.gone)
@@ -116,30 +113,6 @@ impl<S: 'static> Http<S> {
             }
         }
         Next::Wait
-    }
-
-    /// A sink was given for a request that has no body to stream: it is at its end already.
-    #[cold]
-    fn end_at_once(
-        &mut self,
-        ex: &mut Exchange<S>,
-        ctx: &mut Ctx<'_, Self>,
-        asked: Asked,
-        before: Given<S>,
-        sink: Box<dyn Sink<S>>,
-    ) -> Next {
-        let ticket = Ticket { id: ctx.id, nth: ex.nth };
-        let (tx, table) = (ctx.tx.reborrow(), ctx.table.reborrow());
-        let mut given =
-            self.with_reply(asked, before.keep, None, tx, table, ticket, |_, state, reply, cx| {
-                sink.on_end(state, reply, cx);
-            });
-        if given.sink.take().is_some() {
-            log::error!("a sink answered with a sink");
-            given = self.plain_status(asked, before.keep, 500, ctx, ticket);
-        }
-        given.gone = given.gone.or(before.gone);
-        self.settle(ex, ctx, asked, given)
     }
 
     /// The answer is out. Whether the next request can be looked at.
@@ -216,6 +189,10 @@ impl<S: 'static> Http<S> {
                 job.outgoing = Outgoing::Raw(raw, true);
                 self.record_over(ex, ctx);
                 self.raw(ex, ctx, |raw, state, io| raw.on_open(state, io));
+                if ctx.table.is_draining() {
+                    // The connection was told before it had this protocol.
+                    self.raw(ex, ctx, |raw, state, io| raw.on_drain(state, io));
+                }
                 ctx.resume();
             }
             Outgoing::Parts(mut parts) => {

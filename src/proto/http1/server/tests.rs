@@ -3,12 +3,14 @@
 
 mod answers;
 mod bodies;
+mod corners;
 mod desk;
 mod ends;
 mod keep;
 mod later;
 mod limits;
 mod records;
+
 mod rig;
 mod sinks;
 mod streams;

@@ -103,6 +103,28 @@ fn each_representation_has_its_own_tag_and_says_what_it_is() {
 }
 
 #[test]
+fn no_range_rests_on_the_date_that_representations_share() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in [("a.js", "plain"), ("a.js.gz", "gz"), ("a.png", "picture")] {
+        plant(dir.path(), name, content.as_bytes(), OLD);
+    }
+    let mut files = files(dir.path(), Options::default().precompressed(&Coding::ALL));
+    let origin = found(&mut files, "/a.js", 1);
+    let accept = AcceptEncoding::parse([&b"gzip"[..]]);
+    let Representation::Ready(gz) = represented(&mut files, &origin, &accept, 1) else { panic!() };
+    assert_eq!(gz.validators().last_modified(), origin.validators().last_modified());
+    let made = Entry::gzipped(&origin, b"made"[..].into(), "-gz");
+    for entry in [&origin, &gz, &Arc::new(made)] {
+        let date = entry.validators().last_modified().unwrap();
+        assert!(!entry.validators().admits_range(date.as_bytes(), LATER));
+        assert!(entry.validators().admits_range(entry.validators().etag().as_bytes(), LATER));
+    }
+    let alone = found(&mut files, "/a.png", 1);
+    let date = alone.validators().last_modified().unwrap();
+    assert!(alone.validators().admits_range(date.as_bytes(), LATER), "it has one representation");
+}
+
+#[test]
 fn a_sibling_counts_when_it_is_as_new_settled_regular_and_within_the_root() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");

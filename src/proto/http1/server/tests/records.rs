@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::desk::Desk;
-use super::rig::{S, Talk, Way, each_of};
+use super::rig::{S, Site, Talk, Way, each_of};
 use crate::proto::http1::{Http, Log, Record};
+use crate::reactor::testing::Probe;
 
 #[derive(Debug, Clone)]
 struct Line {
@@ -193,4 +194,46 @@ fn deadlines_and_clients_that_leave_are_told_apart() {
         talk.raw();
         assert_eq!(short(&lines()), [("/later", 503, "TW")]);
     });
+}
+
+#[test]
+fn a_refused_body_has_the_number_of_its_request() {
+    logged(|talk, lines| {
+        talk.get("/a");
+        talk.say(b"POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+        talk.raw();
+        assert_eq!(lines().iter().map(|line| line.nth).collect::<Vec<_>>(), [1, 2]);
+    });
+}
+
+#[test]
+fn an_answer_that_was_cut_counts_no_more_bytes_than_were_sent() {
+    logged(|talk, lines| {
+        if talk.way != Way::Whole {
+            return;
+        }
+        talk.probe.set_room(1000);
+        talk.probe.recv(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+        talk.probe.sent_up_to(1000);
+        talk.probe.reset();
+        talk.probe.advance(S / 10);
+        let line = lines().remove(0);
+        assert_eq!(line.code, "CD");
+        assert!((500..=3000).contains(&line.bytes_out), "{line:?}");
+    });
+}
+
+#[test]
+fn a_file_that_was_cut_counts_no_more_bytes_than_were_sent() {
+    let lines = Lines::default();
+    let mut probe = Probe::new(Http::new(Site::new()).with_log(Box::new(lines.clone())));
+    probe.accept();
+    probe.set_room(1000);
+    probe.recv(b"GET /file/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    probe.sent_up_to(1000);
+    probe.reset();
+    probe.advance(S / 10);
+    let line = lines.0.borrow_mut().remove(0);
+    assert_eq!((line.status, line.code.as_str()), (200, "CD"));
+    assert!(line.bytes_out <= 3000, "{line:?}");
 }
