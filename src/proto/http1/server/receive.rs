@@ -69,7 +69,8 @@ impl<S: 'static> Http<S> {
         let asked = Asked::of(&head);
         let now = ctx.table.now();
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
-        let mut given = self.ask(&head, &[], true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        let mut given =
+            self.ask(&head, Some(&[]), true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         if given.sink.is_some() {
             given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         }
@@ -112,13 +113,13 @@ impl<S: 'static> Http<S> {
         }
     }
 
-    /// Has the application answer.
+    /// Has the application answer; without a body if it has not been read.
     #[inline]
     #[allow(clippy::too_many_arguments, reason = "the parts of a callback, which are borrowed singly")]
     pub(super) fn ask(
         &mut self,
         head: &Head<'_>,
-        body: &[u8],
+        body: Option<&[u8]>,
         whole: bool,
         done: Option<Done>,
         tx: Output<'_>,
@@ -126,8 +127,12 @@ impl<S: 'static> Http<S> {
         ticket: Ticket,
     ) -> Given<S> {
         let peer = table.peer(ticket.id).unwrap_or(Peer::Unknown);
+        let mut asked = Asked::of(head);
+        // What has not been read yet would be taken for the other protocol's.
+        asked.upgrades &= body.is_some();
+        let body = body.unwrap_or_default();
         let request = Request { head, body, peer, turn: table.turn(), unix_time: table.unix_time() };
-        self.with_reply(Asked::of(head), whole, done, tx, table, ticket, |service, state, reply, cx| {
+        self.with_reply(asked, whole, done, tx, table, ticket, |service, state, reply, cx| {
             service.on_request(state, &request, reply, cx);
         })
     }
@@ -202,9 +207,7 @@ impl<S: 'static> Http<S> {
         }
         ctx.rx.consume(consumed);
         if !at_once {
-            if expects && ctx.rx.is_empty() {
-                ctx.tx.write(CONTINUE);
-            }
+            say_continue(ctx, expects);
             return self.body_data(ex, ctx);
         }
         self.ask_at_head(ex, ctx, None, streams)
@@ -232,16 +235,14 @@ impl<S: 'static> Http<S> {
             return Next::Wait;
         };
         let asked = Asked::of(&head);
-        let mut given = self.ask(&head, &[], whole, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
+        let mut given = self.ask(&head, None, whole, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         let Some(held) = ex.held() else { return Next::Go };
         held.head = bytes;
         if let Some(sink) = given.sink.take() {
             if streams {
                 held.sink = Some(sink);
                 held.began = ctx.table.now();
-                if held.expects && ctx.rx.is_empty() {
-                    ctx.tx.write(CONTINUE);
-                }
+                say_continue(ctx, held.expects);
                 ex.job().gone = given.gone;
                 return self.body_data(ex, ctx);
             }
@@ -391,7 +392,7 @@ impl<S: 'static> Http<S> {
                 sink.on_end(state, reply, cx);
             })
         } else {
-            self.ask(&head, &held.body, true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket)
+            self.ask(&head, Some(&held.body), true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket)
         };
         if given.sink.is_some() {
             given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
@@ -439,6 +440,13 @@ impl<S: 'static> Http<S> {
     ) -> Given<S> {
         let (tx, table) = (ctx.tx.reborrow(), ctx.table.reborrow());
         self.with_reply(asked, whole, None, tx, table, ticket, |_, _, reply, _| reply.status(status))
+    }
+}
+
+/// Tells a client that waits for it to send its body, unless it has begun (RFC 9110 section 10.1.1), or there is no room.
+fn say_continue<S: 'static>(ctx: &mut Ctx<'_, Http<S>>, expects: bool) {
+    if expects && ctx.rx.is_empty() && ctx.tx.room() >= CONTINUE.len() {
+        ctx.tx.write(CONTINUE);
     }
 }
 

@@ -446,6 +446,9 @@ impl<S: 'static> Http<S> {
     /// The server drains: what is under way is the last answer of its connection, what is not there yet is given up.
     pub(super) fn drain(&mut self, ex: &mut Exchange<S>, ctx: &mut Ctx<'_, Self>) {
         if ex.is_busy() {
+            // An answer whose head promised to go on may have more requests behind it: an end that does not wait for the
+            // client's would reset it, and with that cut the answer's tail.
+            ex.lingers |= !ex.closing;
             ex.closing = true;
             let job = ex.job.as_mut().map(|job| &mut job.outgoing);
             if let Some(Outgoing::Push(push)) = job
@@ -458,7 +461,7 @@ impl<S: 'static> Http<S> {
         }
         let has_sink = ex.job.as_ref().is_some_and(|job| job.has_sink());
         let delayed = ex.held().is_some_and(|held| held.decoder.is_done() && !held.answered);
-        let waits = !ctx.rx.is_empty() && !ctx.tx.is_empty() && !ex.timed && ex.job.is_none();
+        let waits = !b"\r\n".starts_with(&ctx.rx) && !ctx.tx.is_empty() && !ex.timed && ex.job.is_none();
         if has_sink || delayed || waits {
             return;
         }
