@@ -75,6 +75,22 @@ impl Part {
 }
 
 /// Answers one request, once: the first answer counts. A request that is not answered at all gets a 500.
+///
+/// ```
+/// use tidemill::proto::http1::{App, Cx, Reply, Request, Response};
+///
+/// struct Tides;
+///
+/// impl App for Tides {
+///     fn on_request(&mut self, request: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+///         match request.head.path {
+///             b"/" => reply.send(200, &[("Content-Type", b"text/plain")], b"high"),
+///             b"/table" => reply.respond(Response::pieces((0..24).map(|hour| format!("{hour}\n").into_bytes()))),
+///             _ => reply.status(404),
+///         }
+///     }
+/// }
+/// ```
 pub struct Reply<'a, S: 'static> {
     pub(super) tx: Output<'a>,
     pub(super) date: &'a DateCache,

@@ -38,6 +38,23 @@ use crate::reactor::buffer::BLOCK;
 use crate::reactor::{Accepted, Ctx, Handler, Limits, Refuse, Report, Table};
 
 /// An HTTP server: the handler around a state and who answers with its help. An [`App`] is both.
+///
+/// ```
+/// use tidemill::proto::http1::{App, Cx, Http, Reply, Request};
+/// use tidemill::reactor::{Config, Reactor};
+///
+/// struct Hello;
+///
+/// impl App for Hello {
+///     fn on_request(&mut self, _: &Request<'_>, reply: &mut Reply<'_, Self>, _: &mut Cx<'_, Self>) {
+///         reply.respond("hello");
+///     }
+/// }
+///
+/// let mut reactor = Reactor::new(Config::default()).unwrap();
+/// let http = reactor.add(Http::new(Hello));
+/// reactor.listen(http, &"127.0.0.1:0".parse().unwrap()).unwrap();
+/// ```
 pub struct Http<S: 'static> {
     state: S,
     service: Box<dyn Service<S>>,

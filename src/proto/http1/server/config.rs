@@ -6,6 +6,17 @@ use crate::proto::http1::head;
 use crate::reactor::Limits;
 
 /// Bounds of an HTTP server.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidemill::http::{HttpConfig, Server};
+///
+/// let mut config = HttpConfig::default();
+/// config.body_bytes_max = 64 << 10;
+/// config.answer_timeout = Some(Duration::from_secs(5));
+/// let server = Server::new(()).config(config).fixed("/", "hello").build().unwrap();
+/// # drop(server);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HttpConfig {

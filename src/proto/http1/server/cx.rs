@@ -42,6 +42,21 @@ pub(super) enum Command {
 }
 
 /// Every other verb of an application: it reaches all connections of its server, and the reactor's tasks.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidemill::http::{Answer, Server};
+///
+/// // Answers after a second, and counts those who have waited.
+/// let server = Server::new(0_u32).get("/slow", |_, _, cx| {
+///     let ticket = cx.ticket();
+///     cx.call_later(Duration::from_secs(1), move |waited, cx| {
+///         *waited += u32::from(cx.respond(ticket, "here it is"));
+///     });
+///     Answer::later()
+/// });
+/// # server.build().unwrap();
+/// ```
 pub struct Cx<'a, S: 'static> {
     pub(super) table: Table<'a, Http<S>>,
     pub(super) shared: &'a mut Shared,
@@ -252,6 +267,17 @@ impl<S: 'static> Cx<'_, S> {
 }
 
 /// Answers one request from any thread. Dropped, it answers 500.
+///
+/// ```
+/// use tidemill::http::{Answer, Server};
+///
+/// let server = Server::new(()).get("/far", |_, _, cx| {
+///     let responder = cx.responder(cx.ticket());
+///     std::thread::spawn(move || responder.send("from another thread"));
+///     Answer::later()
+/// });
+/// # server.build().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Responder {
     ticket: Ticket,

@@ -8,6 +8,24 @@ use crate::reactor::class::Class;
 use crate::reactor::{By, CloseReason, ConnId, Deadline, Peer, Time, close};
 
 /// Is told of every request when its answer is over, or its connection has ended.
+///
+/// ```
+/// use tidemill::http::{Log, Record, Server};
+///
+/// struct Slow;
+///
+/// impl Log for Slow {
+///     fn record(&mut self, record: &Record<'_>) {
+///         let code = record.end.code();
+///         if record.total() > 100_000_000 {
+///             log::info!("{} ended {} after {} ns", record.status, code.escape_ascii(), record.total());
+///         }
+///     }
+/// }
+///
+/// let server = Server::new(()).fixed("/", "hello").log(Box::new(Slow)).build().unwrap();
+/// # drop(server);
+/// ```
 pub trait Log: 'static {
     /// One request. Called on the loop: take what you need and return.
     fn record(&mut self, record: &Record<'_>);

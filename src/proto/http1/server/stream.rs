@@ -197,6 +197,15 @@ impl<S: 'static> Source<S> for PieceSource {
 }
 
 /// How a pushed body is kept alive, and when it ends.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidemill::proto::http1::StreamOptions;
+///
+/// let mut options = StreamOptions::default();
+/// options.keep_alive = Some((Duration::from_secs(20), b"\n"));
+/// assert!(!options.ends_on_drain && StreamOptions::EVENTS.ends_on_drain);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct StreamOptions {
