@@ -86,11 +86,18 @@ def test_connect_has_the_authority_form_and_makes_no_tunnel(start, line, expecte
 # Targets
 
 
-@pytest.mark.parametrize("target", ["http://other/hello.txt", "HTTP://x/hello.txt", "http://x:80/hello.txt", "https://x/hello.txt", "/hello.txt", "/hello.txt?query"])
+@pytest.mark.parametrize("target", ["http://other/hello.txt", "HTTP://x/hello.txt", "http://x:80/hello.txt", "/hello.txt", "/hello.txt?query"])
 def test_absolute_form_names_the_same_file_whatever_host_says(start, folder, target):
     (folder / "hello.txt").write_text("the file")
     first, following = answers(start("serve", folder), "GET", raw=request(target))
     assert (first.status, first.body, following.status) == (200, b"the file", 404)
+
+
+@pytest.mark.parametrize("target", ["https://x/hello.txt", "HTTPS://x:443/"])
+def test_an_https_target_is_misdirected_where_there_is_no_tls(start, folder, target):
+    (folder / "hello.txt").write_text("the file")
+    said = everything(start("serve", folder), request(target) + NEXT)
+    assert statuses(said) == [421], said
 
 
 @pytest.mark.parametrize("target", ["ftp://x/", "x:80", "hello.txt", "//", "http:/x", "http:///x", "http://", "file:///etc/passwd", "http://u:p@x/", "*", "?a", "http://x/#f", "../a"])

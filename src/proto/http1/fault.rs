@@ -80,6 +80,10 @@ faults! {
     NOT_IMPLEMENTED: 501 "http.not_implemented" false
         cause "The request used a method or a transfer coding that this server does not implement."
         remedy "Use a standard method in capital letters, and no transfer coding but chunked.";
+    /// A target of scheme `https` on a connection that is not secured (RFC 9110 section 7.4).
+    MISDIRECTED: 421 "http.misdirected" false
+        cause "The request's target is an https URL, but the connection is not secured."
+        remedy "Connect over TLS, or use the http URL; behind a gateway that ends TLS, allow such targets.";
     /// An `Expect` other than `100-continue` (RFC 9110 section 10.1.1).
     EXPECTATION_FAILED: 417 "http.expectation_failed" false
         cause "The request expected something other than 100-continue."

@@ -189,6 +189,7 @@ impl<S: 'static> Handler for Http<S> {
     }
 
     fn on_eof(&mut self, ex: &mut Exchange<S>, ctx: &mut Ctx<'_, Self>) {
+        ex.eof = true;
         if !self.raw(ex, ctx, |raw, state, io| raw.on_eof(state, io)) {
             if ex.held().is_some_and(|held| !held.answered) {
                 self.refuse(ex, ctx, &fault::BODY_TRUNCATED, false);

@@ -110,6 +110,10 @@ pub fn negotiate<'p>(
     if !tokens(head, "sec-websocket-protocol").all(|token| token.iter().all(u8::is_ascii_graphic)) {
         return Err(Refusal::Malformed);
     }
+    // None is spoken, so none is accepted; but what is no list of extensions fails the handshake (section 9.1).
+    if !tokens(head, "sec-websocket-extensions").all(is_extension) {
+        return Err(Refusal::Malformed);
+    }
     if !allows(origins, head) {
         return Err(Refusal::Origin);
     }
@@ -143,6 +147,29 @@ fn one<'a>(head: &Head<'a>, name: &str) -> Result<&'a [u8], Refusal> {
 fn tokens<'a, 'n>(head: &Head<'a>, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     let members = head.field_all(name).flat_map(|value| value.split(|byte| *byte == b','));
     members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// `token *( ";" token [ "=" ( token / quoted-string ) ] )` (RFC 6455 section 9.1).
+fn is_extension(extension: &[u8]) -> bool {
+    let token = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(|&b| is_tchar(b));
+    let mut parts = extension.split(|&b| b == b';').map(<[u8]>::trim_ascii);
+    parts.next().is_some_and(token)
+        && parts.all(|part| match part.iter().position(|&b| b == b'=') {
+            None => token(part),
+            Some(at) => {
+                let (name, value) =
+                    (part.get(..at).unwrap_or_default(), part.get(at + 1..).unwrap_or_default());
+                let value = value.trim_ascii();
+                let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+                token(name.trim_ascii()) && token(value)
+            }
+        })
+}
+
+/// A character of a token (RFC 9110 section 5.6.2).
+const fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 fn allows(origins: &Origins, head: &Head<'_>) -> bool {
@@ -244,9 +271,13 @@ mod tests {
         assert_eq!(protocol("Sec-WebSocket-Protocol: Chat"), Ok(None), "names are exact");
         assert_eq!(protocol("Sec-WebSocket-Protocol: a b"), Err(Refusal::Malformed));
         assert_eq!(
-            protocol("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+            protocol("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; y=\"1\"; z=2"),
             Ok(None)
         );
+        for bad in [";;", "a b", "a;", "a; =1", "a; b=", "a; b=\"c d\""] {
+            let asked = protocol(&format!("Sec-WebSocket-Extensions: {bad}"));
+            assert_eq!(asked, Err(Refusal::Malformed), "{bad}");
+        }
     }
 
     #[test]

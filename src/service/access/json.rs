@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::line::Line;
 use super::template::{PARTS, Part};
-use super::{HEADER_MAX, HOST_MAX, METHOD_MAX, TARGET_MAX, protocol, remote, time};
+use super::{HEADER_MAX, HOST_MAX, METHOD_MAX, TARGET_MAX, USER_MAX, protocol, remote, time, user};
 use crate::proto::http1::Record;
 use crate::reactor::Peer;
 
@@ -25,6 +25,7 @@ pub(super) fn write(record: &Record<'_>, clock: &Clock, line: &mut Line<'_>) {
         Peer::Unix | Peer::Unknown => None,
     };
     number(",\"remote_port\":", port, line);
+    user(record, |user| string(",\"user\":", user, USER_MAX, line));
     line.raw(b",\"conn\":\"");
     line.display(record.conn);
     line.raw(b"\"");

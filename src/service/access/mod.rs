@@ -21,6 +21,7 @@
 //! | `request` | method, target and protocol with spaces between (not in JSON) |
 //! | `method`, `host`, `target`, `protocol` | parts of the request; `host` is the authority it is for |
 //! | `path`, `query` | parts of the target, raw (not in JSON) |
+//! | `user` | who logged in, as the client says it; `-` where the answer is 401 |
 //! | `referer`, `user_agent`, `header:NAME` | fields of the request (the last one not in JSON) |
 //! | `status` | of the answer; `000`, in JSON `null`, when none was sent |
 //! | `bytes_in`, `bytes_out` | lengths of the bodies, without framing |
@@ -48,6 +49,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use std::str::FromStr;
 
 pub use self::line::LINE_BYTES_MAX;
@@ -66,12 +69,14 @@ const TARGET_MAX: usize = 4096;
 const HEADER_MAX: usize = 1024;
 /// The most bytes of a host: a name has at most 253.
 const HOST_MAX: usize = 272;
+/// The most bytes of a user's name.
+const USER_MAX: usize = 256;
 /// The most bytes of a method.
 const METHOD_MAX: usize = 64;
 
-const COMMON: &str = "{remote} - - [{time_common}] \"{request}\" {status} {bytes_out}";
+const COMMON: &str = "{remote} - {user} [{time_common}] \"{request}\" {status} {bytes_out}";
 const COMBINED: &str =
-    "{remote} - - [{time_common}] \"{request}\" {status} {bytes_out} \"{referer}\" \"{user_agent}\"";
+    "{remote} - {user} [{time_common}] \"{request}\" {status} {bytes_out} \"{referer}\" \"{user_agent}\"";
 
 /// What a line looks like. Read from `common`, `combined`, `json` or a template; the module's page has the names.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -156,6 +161,7 @@ fn write_field(field: Field, record: &Record<'_>, clock: &Clock, line: &mut Line
             Peer::Tcp(at) => line.number(u64::from(at.port())),
             Peer::Unix | Peer::Unknown => line.raw(b"-"),
         },
+        Field::User => user(record, |user| value(user, USER_MAX, line)),
         Field::Conn => line.display(record.conn),
         Field::Nth => line.number(u64::from(record.nth)),
         Field::Request => request(head, line),
@@ -183,6 +189,25 @@ fn request(head: Option<&Head<'_>>, line: &mut Line<'_>) {
     line.text(head.target, TARGET_MAX);
     line.raw(b" ");
     line.raw(protocol(head));
+}
+
+/// The name in the request's credentials (RFC 7617), never its password. It is one word in a line: a blank in it is shown as
+/// `_`. What was refused is nobody's name.
+fn user<T>(record: &Record<'_>, f: impl FnOnce(Option<&[u8]>) -> T) -> T {
+    let given = record.head.filter(|_| record.status != 401).and_then(|head| head.field("Authorization"));
+    let coded = given.and_then(|value| {
+        let (scheme, coded) = value.split_at_checked(6)?;
+        scheme.eq_ignore_ascii_case(b"basic ").then_some(coded.trim_ascii())
+    });
+    let mut room = [0; 512];
+    let decoded = coded.and_then(|coded| BASE64_STANDARD.decode_slice(coded, &mut room).ok());
+    let Some(end) = decoded.and_then(|n| room.get(..n)?.iter().position(|&b| b == b':')) else {
+        return f(None);
+    };
+    for byte in room.iter_mut().take(end).filter(|byte| **byte == b' ') {
+        *byte = b'_';
+    }
+    f(room.get(..end))
 }
 
 /// A peer's value, escaped; `-` when there is none or it is empty.

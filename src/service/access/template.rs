@@ -36,6 +36,7 @@ fields! {
     UnixTime "unix_time" "The same in seconds since the epoch.";
     Remote "remote" "The client's address.";
     RemotePort "remote_port" "Its port.";
+    User "user" "Who logged in, as the client says it; nobody where the answer is 401.";
     Conn "conn" "The connection's id.";
     Nth "nth" "The number of the request on its connection, from 1.";
     Request "request" "Method, target and protocol.";

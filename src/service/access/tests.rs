@@ -63,6 +63,33 @@ fn line_without(format: &str, change: impl FnOnce(&mut Record<'_>)) -> String {
 }
 
 #[test]
+fn a_user_is_named_as_one_word_and_never_with_a_password_or_when_refused() {
+    let asks =
+        |credentials: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {credentials}\r\n\r\n");
+    for (credentials, shown) in [
+        ("Basic YW5uYTpzZWNyZXQ=", "anna"),
+        ("basic YW5uYSBiOng=", "anna_b"),
+        ("Basic ImEKYjp4", "\\x22a\\x0Ab"),
+        ("Basic YW5uYQ==", "-"),
+        ("Basic Ong=", "-"),
+        ("Basic !", "-"),
+        ("Bearer YW5uYTp4", "-"),
+        ("Basic", "-"),
+    ] {
+        assert_eq!(line_of("{user}", asks(credentials).as_bytes()), shown, "{credentials}");
+    }
+    let anna = asks("Basic YW5uYTpzZWNyZXQ=");
+    assert!(line_of("combined", anna.as_bytes()).contains(" - anna ["));
+    assert!(line_of("json", anna.as_bytes()).contains(r#","user":"anna","#));
+    let refused = with_head(anna.as_bytes(), |head| {
+        let mut record = record(Some(head));
+        record.status = 401;
+        line("{user}", &record)
+    });
+    assert_eq!(refused.expect("a good head"), "-");
+}
+
+#[test]
 fn common_and_combined_are_what_every_tool_reads() {
     let common = r#"192.0.2.255 - - [22/Nov/2026:22:09:59 +0000] "GET /a/b?c=d HTTP/1.1" 200 12345"#;
     assert_eq!(line_of("common", GET), common);
@@ -79,7 +106,7 @@ fn common_and_combined_are_what_every_tool_reads() {
 fn json_has_every_key_in_every_record() {
     assert_eq!(
         line_of("json", GET),
-        r#"{"time":"2026-11-22T22:09:59Z","remote":"192.0.2.255","remote_port":4711,"conn":"3.9","nth":2,"host":"example.org","method":"GET","target":"/a/b?c=d","protocol":"HTTP/1.1","status":200,"bytes_in":5,"bytes_out":12345,"referer":"http://x/","user_agent":"curl/8","request_line":0,"request_headers":1500,"request_body":null,"to_status_line":2000000,"response_headers":0,"response_body":3000499,"duration_ns":5001999,"end":"--","class":null}"#
+        r#"{"time":"2026-11-22T22:09:59Z","remote":"192.0.2.255","remote_port":4711,"user":null,"conn":"3.9","nth":2,"host":"example.org","method":"GET","target":"/a/b?c=d","protocol":"HTTP/1.1","status":200,"bytes_in":5,"bytes_out":12345,"referer":"http://x/","user_agent":"curl/8","request_line":0,"request_headers":1500,"request_body":null,"to_status_line":2000000,"response_headers":0,"response_body":3000499,"duration_ns":5001999,"end":"--","class":null}"#
     );
     let bare = line_without("json", |r| {
         (r.status, r.peer, r.request, r.response) = (0, Peer::Unknown, [None; 3], [None; 3]);
@@ -87,7 +114,7 @@ fn json_has_every_key_in_every_record() {
     });
     assert_eq!(
         bare,
-        r#"{"time":"2026-11-22T22:09:59Z","remote":null,"remote_port":null,"conn":"3.9","nth":2,"host":null,"method":null,"target":null,"protocol":null,"status":null,"bytes_in":5,"bytes_out":12345,"referer":null,"user_agent":null,"request_line":null,"request_headers":null,"request_body":null,"to_status_line":null,"response_headers":null,"response_body":null,"duration_ns":null,"end":"--","class":"http.head_timeout"}"#
+        r#"{"time":"2026-11-22T22:09:59Z","remote":null,"remote_port":null,"user":null,"conn":"3.9","nth":2,"host":null,"method":null,"target":null,"protocol":null,"status":null,"bytes_in":5,"bytes_out":12345,"referer":null,"user_agent":null,"request_line":null,"request_headers":null,"request_body":null,"to_status_line":null,"response_headers":null,"response_body":null,"duration_ns":null,"end":"--","class":"http.head_timeout"}"#
     );
     let keys = |text: &str| {
         let Value::Object(object) = serde_json::from_str(text).unwrap() else { panic!("{text}") };

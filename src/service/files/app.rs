@@ -9,8 +9,8 @@ use rustix::io::{Errno, ReadWriteFlags};
 use super::listing::Page;
 use super::represent::{Representation, Seen};
 use super::{
-    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Multipart, Plan, error_page, gzip, location, plan,
-    relative_location, waiting,
+    AcceptEncoding, Body, Entry, Fields, Files, Lookup, Multipart, Plan, Verdict, error_page, evaluate, gzip,
+    location, plan, relative_location, waiting,
 };
 use crate::proto::http1::encode::reason;
 use crate::proto::http1::head::{Form, Head, Method};
@@ -90,7 +90,7 @@ impl Files {
                 };
                 page(reply, 301, &[("Location", location.as_bytes())]);
             }
-            Lookup::Listed(listing) => send_listing(&listing, request.head, reply),
+            Lookup::Listed(listing) => send_listing(&listing, request, reply),
             Lookup::NotFound | Lookup::Directory(_) => page(reply, 404, &[]),
             Lookup::Forbidden => page(reply, 403, &[]),
             Lookup::BadRequest => page(reply, 400, &[]),
@@ -202,11 +202,16 @@ enum Made {
     Chosen(Representation, Arc<Entry>),
 }
 
-fn send_listing<S: 'static>(listing: &Page, head: &Head<'_>, reply: &mut Reply<'_, S>) {
-    if head.field_all("if-none-match").any(|value| listing.is_current(value)) {
-        return reply.file_head(304, listing.lines_not_modified());
+fn send_listing<S: 'static>(listing: &Page, request: &Request<'_>, reply: &mut Reply<'_, S>) {
+    let fields = Fields::from_lines(request.head.fields(), request.unix_time);
+    match evaluate(&request.head.method, &fields, Some(listing.validators())) {
+        Verdict::PreconditionFailed => page(reply, 412, &[]),
+        Verdict::NotModified => reply.file_head(304, listing.lines_not_modified()),
+        // A page that is made anew for each has no parts.
+        Verdict::Proceed { .. } => {
+            reply.shared(200, &listing.lines, &listing.body, 0..listing.body.len());
+        }
     }
-    reply.shared(200, &listing.lines, &listing.body, 0..listing.body.len());
 }
 
 fn not_allowed<S: 'static>(reply: &mut Reply<'_, S>) {

@@ -12,12 +12,14 @@ mod html;
 mod json;
 mod order;
 mod read;
+pub(super) mod shared;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::path::RelPath;
 use super::root::{OpenError, Root};
+use super::validator::Validators;
 
 pub use order::{Format, View};
 pub use read::{Bounds, Contents, Item, Kind};
@@ -40,7 +42,7 @@ pub struct Listing {
     bounds: Bounds,
 }
 
-/// A listing as it is sent with status 200; 304 for whom [`Page::is_current`].
+/// A listing as it is sent with status 200, for whom its [validators](Page::validators) let it be.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// Field lines, each with its CR LF: all of a 200 but `Date` and what concerns the connection.
@@ -49,7 +51,7 @@ pub struct Page {
     validators_end: usize,
     /// The body.
     pub body: Arc<[u8]>,
-    tag: u64,
+    validators: Validators,
 }
 
 impl Listing {
@@ -86,7 +88,8 @@ impl Page {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let tag = hasher.finish();
-        let mut lines = format!("ETag: W/\"{tag:016x}\"\r\nCache-Control: no-cache\r\nVary: Accept\r\n");
+        let validators = Validators::weak(tag);
+        let mut lines = format!("ETag: {}\r\nCache-Control: no-cache\r\nVary: Accept\r\n", validators.etag());
         let validators_end = lines.len();
         let (style, length) = (html::STYLE_HASH, body.len());
         lines.push_str(&format!(
@@ -97,7 +100,7 @@ impl Page {
              Referrer-Policy: same-origin\r\n\
              Content-Length: {length}\r\n"
         ));
-        Self { lines: lines.into_bytes().into(), validators_end, body, tag }
+        Self { lines: lines.into_bytes().into(), validators_end, body, validators }
     }
 
     /// `ETag`, `Cache-Control` and `Vary`: what a 304 repeats.
@@ -105,15 +108,9 @@ impl Page {
         self.lines.get(..self.validators_end).unwrap_or_default()
     }
 
-    /// Whether a client that has what `if_none_match` (RFC 9110 section 13.1.2) names has this page. Our tags hold no
-    /// comma, so that whatever stands between two is one tag or none of ours.
-    pub fn is_current(&self, if_none_match: &[u8]) -> bool {
-        let ours = format!("\"{:016x}\"", self.tag);
-        if_none_match.trim_ascii() == b"*"
-            || if_none_match.split(|&b| b == b',').any(|tag| {
-                let tag = tag.trim_ascii();
-                tag.strip_prefix(b"W/").unwrap_or(tag) == ours.as_bytes()
-            })
+    /// Its weak tag: conditions are judged by it.
+    pub const fn validators(&self) -> &Validators {
+        &self.validators
     }
 }
 

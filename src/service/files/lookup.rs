@@ -19,6 +19,7 @@ use super::cold::{Cold, Found, Warmed};
 use super::entry::Entry;
 use super::gzip;
 use super::listing::Page;
+use super::listing::shared::Shared;
 use super::options::{Options, Shape};
 use super::path::{self, PathError, RelPath, Resolved};
 use super::redirect;
@@ -64,6 +65,8 @@ pub struct Files {
     scratch: Vec<u8>,
     /// Directories without an index file are listed.
     lists: bool,
+    /// Listings that are being made and sent.
+    pub(super) listings: Shared,
 }
 
 impl Files {
@@ -87,7 +90,16 @@ impl Files {
         let root = Arc::new(root.with_symlinks(options.symlink_policy()));
         let gzip = options.gzip_config().copied().map(gzip::Store::new);
         let (cache, options) = (Cache::new(limits), Arc::new(options));
-        Self { root, cache, options, gzip, key: Vec::new(), scratch: Vec::new(), lists: false }
+        Self {
+            root,
+            cache,
+            options,
+            gzip,
+            key: Vec::new(),
+            scratch: Vec::new(),
+            lists: false,
+            listings: Shared::default(),
+        }
     }
 
     /// Whether a directory without an index file is [`Lookup::Directory`]; else, and at first, it is not found.

@@ -82,6 +82,11 @@ impl Validators {
         Ok(Self { etag: etag.into(), last_modified, is_date_strong: false })
     }
 
+    /// A weak tag of a number, and no date.
+    pub(super) fn weak(mark: u64) -> Self {
+        Self { etag: format!("W/\"{mark:016x}\"").into(), last_modified: None, is_date_strong: false }
+    }
+
     /// The entity tag with its quotes, and with `W/` if weak; empty if there is none.
     pub fn etag(&self) -> &str {
         &self.etag

@@ -22,7 +22,10 @@ impl Files {
         reply: &mut Reply<'_, S>,
     ) -> Option<Lookup> {
         let found = match reply.take_done::<Result<Page, OpenError>>() {
-            Some(Ok(Ok(page))) => Lookup::Listed(page),
+            Some(Ok(Ok(page))) => {
+                self.listings.sends(&page);
+                Lookup::Listed(page)
+            }
             Some(Ok(Err(OpenError::Failed(errno)))) => Lookup::Failed(errno.into()),
             Some(Ok(Err(OpenError::Forbidden))) => Lookup::Forbidden,
             Some(Ok(Err(OpenError::Busy))) => Lookup::Busy,
@@ -43,7 +46,10 @@ impl Files {
             let accept: Vec<&[u8]> = head.field_all("accept").collect();
             let accept = (!accept.is_empty()).then(|| accept.join(&b','));
             let listing = Listing::new(self.root(), rel, head.query, accept.as_deref());
-            reply.offload(move || listing.run());
+            let Some(work) = self.listings.begin(listing, request.unix_time) else {
+                return Some(Lookup::Busy);
+            };
+            reply.offload(work);
             return None;
         }
         Some(found)

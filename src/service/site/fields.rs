@@ -28,6 +28,9 @@ const OWN: [&str; 16] = [
     "www-authenticate",
 ];
 
+/// Those that a rule may remove and not set: conditions are judged by the state of a file, and by nothing else.
+const VALIDATORS: [&str; 3] = ["accept-ranges", "etag", "last-modified"];
+
 /// Why a rule for a field is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,7 +102,7 @@ impl FieldRule {
     /// [`FieldError`].
     pub fn set(name: &str, value: &str) -> Result<Self, FieldError> {
         let line = line(name, value)?;
-        if is_own(name) {
+        if is_own(name) || VALIDATORS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             Err(FieldError::Own)
         } else {
             Ok(Self { verb: Verb::Set, name: name.to_owned(), line, glob: None })

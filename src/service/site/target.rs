@@ -139,6 +139,11 @@ impl Target {
                 }
             }
         }
+        if out.starts_with("//") {
+            // What stood between two slashes was empty: the second would name a host (RFC 3986 section 4.2).
+            let from = out.bytes().take_while(|&byte| byte == b'/').count() - 1;
+            out.drain(..from);
+        }
         out
     }
 }
@@ -241,6 +246,8 @@ mod tests {
             ("/new/$rest", "/old/*", b"/old", None, "/new/"),
             ("$path$query", "/**", b"/a/./b", Some(b"q"), "/a/b?q"),
             ("/$path", "/**", b"//evil.example/x", None, "/evil.example/x"),
+            ("/$rest/evil.example", "/go/*", b"/go/", None, "/evil.example"),
+            ("/$rest//x", "/go/*", b"/go", None, "/x"),
             ("/x$path", "/**", b"/a/", None, "/x/a/"),
             ("https://example.org$path$query", "/**", b"/a", Some(b"b"), "https://example.org/a?b"),
             ("https://example.org:8443/$rest", "/**", b"//evil", None, "https://example.org:8443/evil"),

@@ -32,6 +32,9 @@ pub struct HttpConfig {
     pub body_bytes_max: u64,
     /// How long a deferred answer may take before 503 is given instead; `None` for ever. Default 60 s.
     pub answer_timeout: Option<Duration>,
+    /// Whether targets of scheme `https` are answered, as behind a gateway that ends TLS and is trusted; else they are 421
+    /// (RFC 9110 section 7.4). Default false.
+    pub https_targets: bool,
     /// Wait before each answer. For tests of clients. Default none.
     pub delay: Option<Duration>,
     /// Of the connections. The idle deadline is 60 s by default, also before a connection's first byte.
@@ -47,6 +50,7 @@ impl Default for HttpConfig {
             body_rate_min: 1024,
             body_bytes_max: 1 << 20,
             answer_timeout: Some(Duration::from_secs(60)),
+            https_targets: false,
             delay: None,
             connection: Limits { idle_timeout: Some(Duration::from_secs(60)), ..Limits::default() },
         }

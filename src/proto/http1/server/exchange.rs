@@ -49,6 +49,8 @@ pub struct Exchange<S: 'static> {
     pub(super) lingers: bool,
     /// A file is being sent.
     pub(super) sending: bool,
+    /// The client has sent its last byte.
+    pub(super) eof: bool,
     pub(super) began: Time,
     /// When the request line was whole.
     pub(super) line: Time,
@@ -65,6 +67,7 @@ impl<S> Default for Exchange<S> {
             closing: false,
             lingers: false,
             sending: false,
+            eof: false,
             began: Time::ZERO,
             line: Time::ZERO,
             job: None,

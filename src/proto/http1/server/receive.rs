@@ -1,7 +1,7 @@
 //! Requests: their heads, and their bodies, skipped, collected or handed to a sink.
 
 use super::super::fault;
-use super::super::head::{self, FieldStore, Framing, Head, Method, Progress, Status};
+use super::super::head::{self, FieldStore, Form, Framing, Head, Method, Progress, Status};
 use super::super::reply::{Given, Reply, Request, is_head};
 use super::exchange::{Asked, Done, Exchange, Held, Outgoing, Ticket};
 use super::record::Times;
@@ -60,6 +60,11 @@ impl<S: 'static> Http<S> {
         if !serves(&head.method) {
             let head_only = is_head(&head.method);
             self.refuse(ex, ctx, &fault::NOT_IMPLEMENTED, head_only);
+            return Next::Wait;
+        }
+        if head.form == Form::Absolute && is_https(head.target) && !self.shared.config.https_targets {
+            let head_only = is_head(&head.method);
+            self.refuse(ex, ctx, &fault::MISDIRECTED, head_only);
             return Next::Wait;
         }
         ex.nth = ex.nth.wrapping_add(1);
@@ -448,6 +453,10 @@ fn say_continue<S: 'static>(ctx: &mut Ctx<'_, Http<S>>, expects: bool) {
     if expects && ctx.rx.is_empty() && ctx.tx.room() >= CONTINUE.len() {
         ctx.tx.write(CONTINUE);
     }
+}
+
+fn is_https(target: &[u8]) -> bool {
+    target.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https:"))
 }
 
 /// Methods that an origin server can serve: CONNECT asks for a tunnel, TRACE shows scripts what their browser hides

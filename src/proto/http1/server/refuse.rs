@@ -19,7 +19,16 @@ impl<S: 'static> Http<S> {
         fault: &Fault,
         head_only: bool,
     ) {
-        self.record_refused(ex, ctx, fault);
+        let text = format!(
+            "{} {}\n{}: {}\n{}\n",
+            fault.status,
+            reason(fault.status),
+            fault.class.name,
+            fault.class.cause,
+            fault.class.remedy
+        );
+        let sent = if head_only { 0 } else { text.len() as u64 };
+        self.record_refused(ex, ctx, fault, sent);
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
         if let Some(job) = ex.job.take() {
             let job = *job;
@@ -35,14 +44,6 @@ impl<S: 'static> Http<S> {
             }
         }
         self.date.set(ctx.unix_time());
-        let text = format!(
-            "{} {}\n{}: {}\n{}\n",
-            fault.status,
-            reason(fault.status),
-            fault.class.name,
-            fault.class.cause,
-            fault.class.remedy
-        );
         let mut head = HeadWriter::new(ctx.tx.spare(), fault.status, &self.date);
         head.field("Content-Type", b"text/plain; charset=utf-8").content_length(text.len() as u64);
         head.persist(Persist::Close);
@@ -125,16 +126,16 @@ impl<S: 'static> Http<S> {
     }
 
     /// A request is refused by the server itself.
-    fn record_refused(&mut self, ex: &mut Exchange<S>, ctx: &Ctx<'_, Self>, fault: &Fault) {
+    fn record_refused(&mut self, ex: &mut Exchange<S>, ctx: &Ctx<'_, Self>, fault: &Fault, sent: u64) {
         let was_timed = std::mem::take(&mut ex.timed);
         if self.shared.log.is_none() {
             return;
         }
-        let who = End::of_fault(fault.status, fault.class == fault::BODY_TRUNCATED.class);
+        let who = End::of_fault(fault.status, ex.eof || fault.class == fault::BODY_TRUNCATED.class);
         let now = ctx.now();
         if let Some(mut trace) = ex.job.as_mut().and_then(|job| job.trace.take()) {
             let waits = ex.job.as_ref().is_some_and(|job| !matches!(job.outgoing, Outgoing::Idle));
-            trace.status = fault.status;
+            (trace.status, trace.bytes_out) = (fault.status, sent);
             trace.times.answered = Some(now);
             let phase = if waits { Phase::Waiting } else { Phase::RequestBody };
             return self.record_trace(
@@ -148,7 +149,8 @@ impl<S: 'static> Http<S> {
         if !was_timed {
             ex.began = now;
         }
-        let mut trace = Trace { times: head_times(ex, now), status: fault.status, ..Trace::default() };
+        let mut trace =
+            Trace { times: head_times(ex, now), status: fault.status, bytes_out: sent, ..Trace::default() };
         trace.times.answered = Some(now);
         let end = End { who, phase: Phase::RequestHead };
         let bytes = ctx.rx.bytes();

@@ -171,6 +171,13 @@ fn deadlines_and_clients_that_leave_are_told_apart() {
         assert_eq!(short(&lines()), [("/a", 0, "CB")]);
     });
     logged(|talk, lines| {
+        talk.say(b"GET /");
+        talk.probe.eof();
+        let answer = talk.one();
+        let line = lines().remove(0);
+        assert_eq!((line.status, line.code.as_str(), line.bytes_out), (400, "CR", answer.body.len() as u64));
+    });
+    logged(|talk, lines| {
         talk.get("/later");
         talk.probe.reset();
         talk.probe.advance(S / 10);
