@@ -57,14 +57,9 @@ impl<S: 'static> Http<S> {
         if !std::mem::take(&mut ex.lined) {
             ex.line = ctx.table.now();
         }
-        if !serves(&head.method) {
+        if let Some(fault) = self.declines(&head) {
             let head_only = is_head(&head.method);
-            self.refuse(ex, ctx, &fault::NOT_IMPLEMENTED, head_only);
-            return Next::Wait;
-        }
-        if head.form == Form::Absolute && is_https(head.target) && !self.shared.config.https_targets {
-            let head_only = is_head(&head.method);
-            self.refuse(ex, ctx, &fault::MISDIRECTED, head_only);
+            self.refuse(ex, ctx, fault, head_only);
             return Next::Wait;
         }
         ex.nth = ex.nth.wrapping_add(1);
@@ -103,6 +98,16 @@ impl<S: 'static> Http<S> {
         }
         ctx.rx.consume(consumed);
         self.settle(ex, ctx, asked, given)
+    }
+
+    /// Why a good head is not answered by anybody: what it asks for cannot be had here.
+    #[inline]
+    fn declines(&self, head: &Head<'_>) -> Option<&'static fault::Fault> {
+        if !serves(&head.method) {
+            return Some(&fault::NOT_IMPLEMENTED);
+        }
+        let secured = self.shared.config.https_targets;
+        (head.form == Form::Absolute && !secured && is_https(head.target)).then_some(&fault::MISDIRECTED)
     }
 
     /// A head has begun: its time runs.
