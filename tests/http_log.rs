@@ -188,7 +188,7 @@ fn an_answer_that_is_read_slowly_has_a_long_body() {
 fn clients_that_leave_are_blamed_in_the_phase_they_leave() {
     let cases: [(&[u8], &str, bool, &str); 5] = [
         (b"GET / HTTP/1.1\r\nHos", "", true, "0 CR"),
-        (b"GET / HTTP/1.1\r\nHos", "", false, "400 LR"),
+        (b"GET / HTTP/1.1\r\nHos", "", false, "400 CR"),
         (&post("/", 9), "abc", true, "0 CB"),
         (&post("/", 9), "abc", false, "400 CB"),
         (&get("/later"), "", true, "0 CW"),

@@ -325,7 +325,7 @@ fn both_bounds_cut_a_listing_and_it_says_so() {
 }
 
 fn is_current(page: &Page, if_none_match: &str) -> bool {
-    let fields = Fields::from_lines([("If-None-Match", if_none_match.as_bytes())].into_iter(), 0);
+    let fields = Fields::from_lines([("If-None-Match", if_none_match.as_bytes())], 0);
     evaluate(&Method::Get, &fields, Some(page.validators())) == Verdict::NotModified
 }
 
