@@ -110,6 +110,12 @@ pub(super) struct Given<S: 'static> {
     pub(super) rest: Option<Rest>,
     pub(super) file: Option<(Arc<File>, Range<u64>)>,
     pub(super) outgoing: Outgoing<S>,
+    /// What few answers have.
+    pub(super) rare: Option<Box<Rare<S>>>,
+}
+
+/// Parts of an answer that few have, apart so that the others are not longer by them.
+pub(super) struct Rare<S: 'static> {
     pub(super) sink: Option<Box<dyn Sink<S>>>,
     pub(super) work: Option<Work>,
     pub(super) gone: Option<Gone<S>>,
@@ -121,40 +127,57 @@ pub(super) struct Given<S: 'static> {
     pub(super) edits: Option<Box<Edits>>,
 }
 
+impl<S> Default for Rare<S> {
+    fn default() -> Self {
+        Self { sink: None, work: None, gone: None, done: None, extra: Vec::new(), edits: None }
+    }
+}
+
 impl<S> Given<S> {
-    pub(super) const fn new(keep: bool, done: Option<Done>) -> Self {
-        Self {
-            status: 0,
-            length: 0,
-            keep,
-            rest: None,
-            file: None,
-            outgoing: Outgoing::Idle,
-            sink: None,
-            work: None,
-            gone: None,
-            done,
-            extra: Vec::new(),
-            edits: None,
-        }
+    #[inline]
+    pub(super) fn new(keep: bool, done: Option<Done>) -> Self {
+        let rare = done.map(|done| Box::new(Rare { done: Some(done), ..Rare::default() }));
+        Self { status: 0, length: 0, keep, rest: None, file: None, outgoing: Outgoing::Idle, rare }
+    }
+
+    /// Its rare parts, to be added to.
+    pub(super) fn rare(&mut self) -> &mut Rare<S> {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn has_sink(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.sink.is_some())
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.work.is_some())
+    }
+
+    pub(super) fn take_sink(&mut self) -> Option<Box<dyn Sink<S>>> {
+        self.rare.as_mut()?.sink.take()
+    }
+
+    pub(super) fn take_work(&mut self) -> Option<Work> {
+        self.rare.as_mut()?.work.take()
+    }
+
+    pub(super) fn take_gone(&mut self) -> Option<Gone<S>> {
+        self.rare.as_mut()?.gone.take()
     }
 
     /// Whether the answer stands whole in the transmit buffer.
     #[inline]
-    pub(super) const fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.rest.is_none()
             && self.file.is_none()
-            && self.sink.is_none()
-            && self.work.is_none()
             && matches!(self.outgoing, Outgoing::Idle)
+            && (self.rare.is_none() || !(self.has_sink() || self.has_work()))
     }
 
     /// Whether the application has said anything.
-    pub(super) const fn is_said(&self) -> bool {
-        self.status != 0
-            || self.sink.is_some()
-            || self.work.is_some()
-            || matches!(self.outgoing, Outgoing::Later)
+    #[inline]
+    pub(super) fn is_said(&self) -> bool {
+        self.status != 0 || matches!(self.outgoing, Outgoing::Later) || self.has_sink() || self.has_work()
     }
 }
 
@@ -235,11 +258,12 @@ impl<S: 'static> Reply<'_, S> {
         let len = if self.asked.head_only { head_len } else { bytes.len() };
         self.given.status = answer.status;
         self.given.length = (len - head_len) as u64;
-        if !self.given.extra.is_empty() {
+        let extra = self.given.rare.as_mut().map(|rare| std::mem::take(&mut rare.extra)).unwrap_or_default();
+        if !extra.is_empty() {
             let bytes = Arc::clone(bytes);
             let (head, body) = bytes.get(..len).unwrap_or(&bytes).split_at(head_len);
             let open = head.strip_suffix(b"\r\n").unwrap_or(head);
-            let head = [open, &std::mem::take(&mut self.given.extra), b"\r\n"].concat();
+            let head = [open, &extra, b"\r\n"].concat();
             self.body(&head);
             return self.body(body);
         }
@@ -250,7 +274,7 @@ impl<S: 'static> Reply<'_, S> {
     }
 
     /// Whether the request has been answered, or somebody has taken it upon themselves to answer it.
-    pub const fn is_answered(&self) -> bool {
+    pub fn is_answered(&self) -> bool {
         self.given.is_said()
     }
 
@@ -302,7 +326,7 @@ impl<S: 'static> Reply<'_, S> {
     /// Adds rendered and checked lines to the head of whatever answer is given.
     #[allow(dead_code, reason = "for the services above")]
     pub(crate) fn add_lines(&mut self, lines: &[u8]) {
-        self.given.extra.extend_from_slice(lines);
+        self.given.rare().extra.extend_from_slice(lines);
     }
 
     /// Sends an answer whose fields are rendered lines, Content-Length among them, and whose body is shared.
@@ -373,7 +397,9 @@ impl<S: 'static> Reply<'_, S> {
             return false;
         }
         let mut big = Vec::new();
-        let (extra, edits) = (&self.given.extra, self.given.edits.as_deref());
+        let rare = self.given.rare.as_deref();
+        let extra = rare.map_or(&b""[..], |rare| &rare.extra);
+        let edits = rare.and_then(|rare| rare.edits.as_deref());
         let fill = |head: &mut HeadWriter<'_>| {
             fill(head);
             if let Some(edits) = edits {
@@ -400,7 +426,7 @@ impl<S: 'static> Reply<'_, S> {
             Err(e) => {
                 log::error!("an answer with status {status} could not be written: {e}");
                 if status != 500 {
-                    self.given.extra.clear();
+                    self.given.rare().extra.clear();
                     self.send(500, &[], b"500 Internal Server Error\n");
                 }
                 false

@@ -117,14 +117,14 @@ impl<S: 'static> Reply<'_, S> {
     /// Calls `gone` if the connection ends before the answer is over. The end of a client that waits for a deferred
     /// answer is noticed when it resets, not when it merely finishes sending: it may still be reading.
     pub fn on_gone(&mut self, gone: impl FnOnce(&mut S, &mut Cx<'_, S>) + 'static) {
-        self.given.gone = Some(Box::new(gone));
+        self.given.rare().gone = Some(Box::new(gone));
     }
 
     /// Has `sink` take the body of the request as it comes, and answer behind it. For requests whose
     /// [`BodyPlan`](super::super::BodyPlan) is to stream; others, and those without a body, are ended at once.
     pub fn sink(&mut self, sink: Box<dyn Sink<S>>) {
         if !self.is_second() {
-            self.given.sink = Some(sink);
+            self.given.rare().sink = Some(sink);
         }
     }
 
@@ -150,18 +150,18 @@ impl<S: 'static> Reply<'_, S> {
     pub fn offload<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) {
         if !self.is_second() {
             let stage = self.stage();
-            self.given.work = Some(Box::new(move || staged(stage, Box::new(work()))));
+            self.given.rare().work = Some(Box::new(move || staged(stage, Box::new(work()))));
         }
     }
 
     /// What the last offload of this request came to, if its type is `T`. An error says that the pool's queue was full
     /// or that the work panicked, whatever its type. `None` when nothing was asked of a thread, or it was taken.
     pub fn take_done<T: Send + 'static>(&mut self) -> Option<Result<T, TaskError>> {
-        match self.given.done.take()? {
+        match self.given.rare.as_mut()?.done.take()? {
             Ok(value) => match value.downcast::<T>() {
                 Ok(value) => Some(Ok(*value)),
                 Err(other) => {
-                    self.given.done = Some(Ok(other));
+                    self.given.rare().done = Some(Ok(other));
                     None
                 }
             },

@@ -34,25 +34,25 @@ impl<S: 'static> Reply<'_, S> {
     /// after work that was handed out from now on. A service that asks others one after the other needs it, for what a
     /// thread made is for the one that asked.
     pub(crate) fn set_stage(&mut self, stage: u8) {
-        self.given.edits.get_or_insert_default().stage = stage;
+        self.given.rare().edits.get_or_insert_default().stage = stage;
     }
 
     /// The stage in which work was handed out, 0 when none was; its value is then ready for [`Reply::take_done`]. Until
     /// this is called, that gives nothing of a later stage.
     pub(crate) fn resume(&mut self) -> u8 {
-        match self.given.done.take() {
+        match self.given.rare.as_mut().and_then(|rare| rare.done.take()) {
             Some(Ok(value)) => match value.downcast::<Staged>() {
                 Ok(staged) => {
-                    self.given.done = Some(Ok(staged.value));
+                    self.given.rare().done = Some(Ok(staged.value));
                     staged.stage
                 }
                 Err(plain) => {
-                    self.given.done = Some(Ok(plain));
+                    self.given.rare().done = Some(Ok(plain));
                     0
                 }
             },
             other => {
-                self.given.done = other;
+                self.given.rare().done = other;
                 0
             }
         }
@@ -60,29 +60,30 @@ impl<S: 'static> Reply<'_, S> {
 
     /// The stage that was set.
     pub(super) fn stage(&self) -> u8 {
-        self.given.edits.as_ref().map_or(0, |edits| edits.stage)
+        self.given.rare.as_ref().and_then(|rare| rare.edits.as_ref()).map_or(0, |edits| edits.stage)
     }
 
     /// Leaves the lines of these names out of whatever head is written; lines of [`Reply::add_lines`] stay.
     pub(crate) fn drop_lines(&mut self, names: &[String]) {
-        self.given.edits.get_or_insert_default().drop.extend_from_slice(names);
+        self.given.rare().edits.get_or_insert_default().drop.extend_from_slice(names);
     }
 
     /// From now on [`Reply::send`] keeps an error (400 to 599) or a 301 back, for [`Reply::caught`].
     pub(crate) fn catch_errors(&mut self) {
-        self.given.edits.get_or_insert_default().catching = true;
+        self.given.rare().edits.get_or_insert_default().catching = true;
     }
 
     /// What was kept back, which leaves the request without an answer; it is kept back no longer.
     pub(crate) fn caught(&mut self) -> Option<Caught> {
-        let edits = self.given.edits.as_mut()?;
+        let edits = self.given.rare.as_mut()?.edits.as_mut()?;
         edits.catching = false;
         edits.caught.take()
     }
 
     /// Keeps an answer back if that was asked for.
     pub(super) fn keeps_back(&mut self, status: u16, fields: &[(&str, &[u8])], body: &[u8]) -> bool {
-        let Some(edits) = self.given.edits.as_mut() else { return false };
+        let edits = self.given.rare.as_mut().and_then(|rare| rare.edits.as_mut());
+        let Some(edits) = edits else { return false };
         if !edits.catching || !matches!(status, 301 | 400..=599) {
             return false;
         }

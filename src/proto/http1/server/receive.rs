@@ -71,7 +71,7 @@ impl<S: 'static> Http<S> {
         let ticket = Ticket { id: ctx.id, nth: ex.nth };
         let mut given =
             self.ask(&head, Some(&[]), true, None, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
-        if given.sink.is_some() {
+        if given.has_sink() {
             given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         }
         // A client that did not ask for the end may have sent more by the time it reads of it.
@@ -89,7 +89,7 @@ impl<S: 'static> Http<S> {
             return self.settle_whole(ex, ctx, given.keep);
         }
         let bytes = ctx.rx.get(..consumed).unwrap_or_default();
-        if given.work.is_some() {
+        if given.has_work() {
             ex.job().held = Some(Held::new(bytes, Framing::None, 0, now));
         }
         if self.shared.log.is_some() {
@@ -248,18 +248,18 @@ impl<S: 'static> Http<S> {
         let mut given = self.ask(&head, None, whole, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         let Some(held) = ex.held() else { return Next::Go };
         held.head = bytes;
-        if let Some(sink) = given.sink.take() {
+        if let Some(sink) = given.take_sink() {
             if streams {
                 held.sink = Some(sink);
                 held.began = ctx.table.now();
                 say_continue(ctx, held.expects);
-                ex.job().gone = given.gone;
+                ex.job().gone = given.take_gone();
                 return self.body_data(ex, ctx);
             }
             log::error!("a sink was given for a request whose body is not streamed");
             given = self.plain_status(asked, whole, 500, ctx, ticket);
         }
-        if given.work.is_none()
+        if !given.has_work()
             && !matches!(given.outgoing, Outgoing::Later)
             && let Some(held) = ex.held()
         {
@@ -404,11 +404,11 @@ impl<S: 'static> Http<S> {
         } else {
             self.ask(&head, Some(&held.body), true, done, ctx.tx.reborrow(), ctx.table.reborrow(), ticket)
         };
-        if given.sink.is_some() {
+        if given.has_sink() {
             given = self.end_sink(asked, given, ctx.tx.reborrow(), ctx.table.reborrow(), ticket);
         }
         ex.lingers |= asked.keep_alive && !given.keep;
-        if given.work.is_some() {
+        if given.has_work() {
             ex.job().held = Some(held);
         }
         self.settle(ex, ctx, asked, given)
@@ -419,23 +419,25 @@ impl<S: 'static> Http<S> {
     fn end_sink(
         &mut self,
         asked: Asked,
-        given: Given<S>,
+        mut given: Given<S>,
         mut tx: Output<'_>,
         mut table: Table<'_, Self>,
         ticket: Ticket,
     ) -> Given<S> {
-        let Given { sink, gone, .. } = given;
+        let (sink, gone) = (given.take_sink(), given.take_gone());
         let (now, then) = (tx.reborrow(), table.reborrow());
         let mut given = self.with_reply(asked, true, None, now, then, ticket, |_, state, reply, cx| {
             if let Some(sink) = sink {
                 sink.on_end(state, reply, cx);
             }
         });
-        if given.sink.is_some() {
+        if given.has_sink() {
             log::error!("a sink answered with a sink");
             given = self.with_reply(asked, true, None, tx, table, ticket, |_, _, reply, _| reply.status(500));
         }
-        given.gone = given.gone.or(gone);
+        if let Some(gone) = gone {
+            given.rare().gone.get_or_insert(gone);
+        }
         given
     }
 

@@ -63,8 +63,7 @@ impl<S: 'static> Http<S> {
         mut given: Given<S>,
     ) -> Next {
         ex.closing = !given.keep;
-        if let (None, None, Outgoing::Idle, None, None) =
-            (&ex.job, &given.rest, &given.outgoing, &given.work, &given.gone)
+        if let (None, None, Outgoing::Idle, None) = (&ex.job, &given.rest, &given.outgoing, &given.rare)
             && let Some((file, range)) = given.file
         {
             // The one answer that takes longer and needs nothing kept.
@@ -76,10 +75,11 @@ impl<S: 'static> Http<S> {
             return Next::Wait;
         }
         let now = ctx.now();
+        let (gone, work) = (given.take_gone(), given.take_work());
         let job = ex.job();
         (job.asked, job.rest) = (asked, given.rest);
         job.outgoing = given.outgoing;
-        job.gone = given.gone.or(job.gone.take());
+        job.gone = gone.or(job.gone.take());
         if let Some(trace) = job.trace.as_mut().filter(|_| given.status != 0) {
             (trace.status, trace.bytes_out) = (given.status, given.length);
             trace.times.answered = Some(now);
@@ -87,7 +87,7 @@ impl<S: 'static> Http<S> {
         if let Some(file) = given.file.take() {
             job.outgoing = Outgoing::Parts([Part::File(file.0, file.1)].into());
         }
-        if let Some(work) = given.work.take() {
+        if let Some(work) = work {
             self.begin_work(ex, ctx, work);
             return Next::Wait;
         }
