@@ -46,7 +46,7 @@ impl Files {
             let accept: Vec<&[u8]> = head.field_all("accept").collect();
             let accept = (!accept.is_empty()).then(|| accept.join(&b','));
             let listing = Listing::new(self.root(), rel, head.query, accept.as_deref());
-            let Some(work) = self.listings.begin(listing, request.unix_time) else {
+            let Some(work) = self.listings.begin(listing) else {
                 return Some(Lookup::Busy);
             };
             reply.offload(work);

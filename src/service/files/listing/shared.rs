@@ -1,7 +1,7 @@
 //! Listings that many ask for at once: read and written once, sent to all, and bounded together.
 //!
 //! Owns who may share a page with whom, and how much memory the pages may hold that are still being sent. A page is shared
-//! by those who ask within a second, which is what a listing may be old.
+//! by those who ask while it is made; who comes later gets one that is read later.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 64 << 20;
 const RECENT_MAX: usize = 64;
 
 /// What becomes of a listing: whoever comes first makes it, and the others wait for that.
-type Making = Arc<OnceLock<Result<Page, OpenError>>>;
+type Making = OnceLock<Result<Page, OpenError>>;
 
 /// The listings of one root.
 #[derive(Debug, Default)]
@@ -29,27 +29,26 @@ pub(crate) struct Shared {
 struct Recent {
     rel: RelPath,
     view: View,
-    begun: u64,
-    making: Making,
+    /// Held by the jobs that wait for it, and by nobody when they are done.
+    making: Weak<Making>,
 }
 
 impl Shared {
-    /// The work of `listing`, asked for at `now_unix`; it may be done already. `None` when too much is being sent.
+    /// The work of `listing`, which somebody else may be doing already. `None` when too much is being sent.
     pub(crate) fn begin(
         &mut self,
         listing: Listing,
-        now_unix: u64,
-    ) -> Option<impl FnOnce() -> Result<Page, OpenError> + Send + 'static> {
-        self.recent.retain(|recent| recent.begun == now_unix);
+    ) -> Option<impl FnOnce() -> Result<Page, OpenError> + Send + 'static + use<>> {
+        self.recent.retain(|recent| recent.making.strong_count() > 0);
         let same = |recent: &&Recent| recent.view == listing.view && recent.rel == listing.rel;
-        let making = match self.recent.iter().find(same) {
-            Some(recent) => Arc::clone(&recent.making),
+        let making = match self.recent.iter().find(same).and_then(|recent| recent.making.upgrade()) {
+            Some(making) => making,
             None if self.bytes() > BYTES_MAX => return None,
             None => {
-                let making = Making::default();
+                let making = Arc::new(Making::new());
                 if self.recent.len() < RECENT_MAX {
                     let (rel, view) = (listing.rel.clone(), listing.view);
-                    self.recent.push(Recent { rel, view, begun: now_unix, making: Arc::clone(&making) });
+                    self.recent.push(Recent { rel, view, making: Arc::downgrade(&making) });
                 }
                 making
             }
@@ -84,21 +83,23 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_in_the_same_second_for_the_same_shares_one_page() {
+    fn who_asks_while_it_is_made_shares_a_page_and_who_comes_later_does_not() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("d")).unwrap();
         let root = Arc::new(Root::open(dir.path()).unwrap());
         let mut shared = Shared::default();
-        let mut get = |query: &str, now| {
-            let page = shared.begin(listing(&root, query), now).unwrap()().unwrap();
-            shared.sends(&page);
-            page
-        };
-        let first = get("", 7);
-        assert!(Arc::ptr_eq(&first.body, &get("", 7).body));
-        assert!(!Arc::ptr_eq(&first.body, &get("format=json", 7).body));
-        assert!(!Arc::ptr_eq(&first.body, &get("", 8).body));
-        assert!(shared.bytes() > 0);
+        let one = shared.begin(listing(&root, "")).unwrap();
+        let two = shared.begin(listing(&root, "")).unwrap();
+        let other = shared.begin(listing(&root, "format=json")).unwrap();
+        let first = one().unwrap();
+        std::fs::write(dir.path().join("d/new"), "").unwrap();
+        assert!(Arc::ptr_eq(&first.body, &two().unwrap().body));
+        assert!(!Arc::ptr_eq(&first.body, &other().unwrap().body));
+        let later = shared.begin(listing(&root, "")).unwrap()().unwrap();
+        assert_ne!(first.body, later.body);
+        shared.sends(&first);
+        shared.sends(&first);
+        assert_eq!(shared.bytes(), first.body.len());
     }
 
     #[test]
@@ -107,15 +108,11 @@ mod tests {
         std::fs::create_dir(dir.path().join("d")).unwrap();
         let root = Arc::new(Root::open(dir.path()).unwrap());
         let mut shared = Shared::default();
-        let mut page = shared.begin(listing(&root, ""), 1).unwrap()().unwrap();
+        let mut page = shared.begin(listing(&root, "")).unwrap()().unwrap();
         page.body = vec![0; BYTES_MAX + 1].into();
         shared.sends(&page);
-        assert!(
-            shared.begin(listing(&root, ""), 1).is_some(),
-            "one that is there already is shared all the same"
-        );
-        assert!(shared.begin(listing(&root, ""), 2).is_none());
+        assert!(shared.begin(listing(&root, "")).is_none());
         drop(page);
-        assert!(shared.begin(listing(&root, ""), 2).is_some());
+        assert!(shared.begin(listing(&root, "")).is_some());
     }
 }
